@@ -1,0 +1,61 @@
+"""What the engine wants to know of the configuration, with no trace of where it was read.
+
+``rookery.config`` holds the defaults and the descriptions; the composition root copies them here.
+Every number names its unit; 0 never means "no limit".
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one node. (Each is described, with its default, in the configuration.)"""
+
+    packet_bytes_max: int
+    client_id_bytes_max: int
+    topic_bytes_max: int
+    topic_levels_max: int
+    receive_maximum: int
+    inflight_max: int
+    queue_messages_max: int
+    queue_bytes_max: int
+    output_bytes_max: int
+    subscriptions_per_session_max: int
+    retained_messages_max: int
+    retained_bytes_max: int
+    connections_max: int
+    connects_per_second_max: int
+    connect_deadline_seconds: float
+    keep_alive_seconds_max: int
+    session_expiry_seconds_max: int
+    topic_aliases_in_max: int
+    topic_aliases_out_max: int
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """The choices the standard leaves to a server."""
+
+    node_id: str
+    persistent_session_expiry_seconds: int
+    """How long a 3.x session with clean session 0 outlives its link; 5.0 clients say it themselves."""
+    server_keep_alive_seconds: int | None
+    """Told to 5.0 clients in place of their own keep alive; ``None`` keeps theirs."""
+    share_strategy: str
+    """``round_robin``, ``random``, ``sticky`` or ``least_inflight``."""
+    payload_format_checked: bool
+    """Whether a payload declared to be UTF-8 is checked. [MQTT-3.3.2-4]"""
+    response_information: str | None
+    """The prefix of response topics told to clients that ask; ``None`` tells none."""
+    server_reference: str | None
+    """Where clients are sent when this node shuts down; ``None`` sends them nowhere."""
+    sys_interval_seconds: float
+    """How often the ``$SYS`` topics are published; 0 turns them off."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All the engine's settings."""
+
+    limits: Limits
+    behaviour: Behaviour
