@@ -1,0 +1,228 @@
+"""Plain counters of one node, added to where the work is done and read when somebody asks.
+
+Nothing here locks, calls out or reads a clock: counting is one addition. What is a *state* rather
+than a count (how many sessions there are) is not kept here at all: ``Gauges`` asks its owner at
+reading time.
+"""
+
+from typing import Final, Protocol
+
+# Why a message was not delivered to a recipient it was meant for. Each reason is a key of
+# ``Stats.dropped`` from the start, so a reader sees it at 0 before it first happens.
+DROP_QUEUE_FULL: Final = "queue_full"
+"""The session's outbound queue was at its limit of messages or bytes."""
+DROP_OUTPUT_FULL: Final = "output_full"
+"""QoS 0 for a link whose unsent output was at its limit: a slow reader."""
+DROP_OFFLINE_QOS0: Final = "offline_qos0"
+"""QoS 0 for a session without a link."""
+DROP_EXPIRED: Final = "expired"
+"""The message expiry interval passed before it could be sent."""
+DROP_PACKET_TOO_LARGE: Final = "packet_too_large"
+"""The PUBLISH would be larger than the client's maximum packet size."""
+DROP_NOT_AUTHORIZED: Final = "not_authorized"
+"""The publisher may not publish to that topic."""
+DROP_INVALID: Final = "invalid"
+"""The PUBLISH was refused for its content: its topic name, its payload format or its QoS."""
+DROP_RETAINED_FULL: Final = "retained_full"
+"""Retained messages were at their limit, so the message was not kept."""
+DROP_COMMIT_FAILED: Final = "commit_failed"
+"""The store could not make the message durable, so it was not acknowledged."""
+DROP_SESSION_ENDED: Final = "session_ended"
+"""The message was still queued when its session ended."""
+
+DROP_REASONS: Final[list[str]] = [
+    DROP_QUEUE_FULL,
+    DROP_OUTPUT_FULL,
+    DROP_OFFLINE_QOS0,
+    DROP_EXPIRED,
+    DROP_PACKET_TOO_LARGE,
+    DROP_NOT_AUTHORIZED,
+    DROP_INVALID,
+    DROP_RETAINED_FULL,
+    DROP_COMMIT_FAILED,
+    DROP_SESSION_ENDED,
+]
+
+# Why a link ended: the keys of ``Stats.disconnects``.
+END_CLIENT: Final = "client"
+"""The client sent DISCONNECT."""
+END_CONNECTION_LOST: Final = "connection_lost"
+"""The network connection went without a DISCONNECT."""
+END_KEEP_ALIVE: Final = "keep_alive"
+"""Nothing came for one and a half times the keep alive."""
+END_TAKEOVER: Final = "takeover"
+"""Another link with the same client id took the session over."""
+END_PEER_FAULT: Final = "peer_fault"
+"""The client broke the protocol or a limit of it."""
+END_NOT_AUTHORIZED: Final = "not_authorized"
+"""The client was put out for something it may not do."""
+END_OVERLOAD: Final = "overload"
+"""The client did not read what it is owed, or the node was over a limit."""
+END_ADMINISTRATIVE: Final = "administrative"
+"""An operator ended the link."""
+END_SHUTDOWN: Final = "shutdown"
+"""The node is stopping."""
+END_INTERNAL: Final = "internal"
+"""A fault of the node itself ended the link."""
+
+END_REASONS: Final[list[str]] = [
+    END_CLIENT,
+    END_CONNECTION_LOST,
+    END_KEEP_ALIVE,
+    END_TAKEOVER,
+    END_PEER_FAULT,
+    END_NOT_AUTHORIZED,
+    END_OVERLOAD,
+    END_ADMINISTRATIVE,
+    END_SHUTDOWN,
+    END_INTERNAL,
+]
+
+
+class Gauges(Protocol):
+    """What stands at this moment, asked for at reading time only."""
+
+    def connections(self) -> int:
+        """Links with an accepted CONNECT."""
+
+    def sessions(self) -> int:
+        """Sessions, with or without a link."""
+
+    def subscriptions(self) -> int:
+        """Subscriptions of all sessions, shared ones among them."""
+
+    def shared_subscriptions(self) -> int:
+        """Subscriptions that are members of a share group."""
+
+    def topics(self) -> int:
+        """Different topic filters with a subscriber."""
+
+    def retained_messages(self) -> int:
+        """Topics with a retained message."""
+
+    def retained_bytes(self) -> int:
+        """Bytes the retained messages take against their limit."""
+
+    def queued_messages(self) -> int:
+        """Messages waiting for a session: outbound queues and unacknowledged deliveries."""
+
+
+class Stats:
+    """The counters. They rise from 0 at the start of the process and never fall.
+
+    A writer adds to the attributes itself; only what has a key has a method.
+    """
+
+    def __init__(self, started_at: float) -> None:
+        self.started_at: float = started_at
+        """Monotonic seconds at which the node began."""
+
+        self.packets_received: int = 0
+        self.packets_sent: int = 0
+        self.packets_invalid: int = 0
+        """Packets that ended their link: malformed or a protocol error."""
+        self.bytes_received: int = 0
+        """Bytes of control packets; TLS and WebSocket framing are not in it."""
+        self.bytes_sent: int = 0
+
+        self.messages_received: int = 0
+        """PUBLISH packets in, whatever became of them. A resend counts again."""
+        self.messages_received_qos0: int = 0
+        self.messages_received_qos1: int = 0
+        self.messages_received_qos2: int = 0
+        self.messages_sent: int = 0
+        """PUBLISH packets out. A resend counts again."""
+        self.messages_sent_qos0: int = 0
+        self.messages_sent_qos1: int = 0
+        self.messages_sent_qos2: int = 0
+        self.payload_bytes_received: int = 0
+        """Payloads of PUBLISH packets in."""
+        self.payload_bytes_sent: int = 0
+        self.messages_acked: int = 0
+        """QoS 1 and 2 deliveries that the receiver finished: PUBACK or PUBCOMP in."""
+        self.messages_routed: int = 0
+        """Recipients a message was given to: one message for three sessions counts three."""
+        self.messages_unrouted: int = 0
+        """Messages that nobody was subscribed to. Not a drop: nobody was meant to have them."""
+        self.messages_retained: int = 0
+        """Retained messages set or replaced."""
+        self.retained_cleared: int = 0
+        self.retained_sent: int = 0
+        """Retained messages sent because of a subscription."""
+        self.wills_published: int = 0
+        self.dropped: dict[str, int] = {}
+
+        self.connections_total: int = 0
+        """Network connections accepted, before any CONNECT."""
+        self.connects_received: int = 0
+        """CONNECT packets that could be parsed."""
+        self.connects_accepted: int = 0
+        """CONNACK packets with success."""
+        self.connects_refused: dict[int, int] = {}
+        """By the 5.0 reason code, also where the client speaks 3.x."""
+        self.connections_refused: int = 0
+        """Network connections closed at once for a limit of count or rate."""
+        self.connections_max: int = 0
+        """The most connections there ever were at once."""
+        self.disconnects: dict[str, int] = {}
+
+        self.sessions_created: int = 0
+        self.sessions_resumed: int = 0
+        self.sessions_taken_over: int = 0
+        self.sessions_discarded: int = 0
+        """Ended by a clean start or a clean session of the same client id."""
+        self.sessions_expired: int = 0
+        self.sessions_max: int = 0
+        """The most sessions there ever were at once."""
+
+        self.subscriptions_made: int = 0
+        """Topic filters granted, a repeated one too."""
+        self.subscriptions_refused: int = 0
+        self.subscriptions_ended: int = 0
+        """Topic filters unsubscribed."""
+
+        self.commits: int = 0
+        """Groups made durable."""
+        self.commits_failed: int = 0
+        self.records_committed: int = 0
+        self.supervisor_restarts: int = 0
+        """Sessions begun again after a fault of ours in one of their steps."""
+
+        self.loop_lag_seconds: float = 0.0
+        """How late the loop called what was due, when last measured."""
+        self.loop_lag_seconds_max: float = 0.0
+        """The latest it ever was."""
+
+        for reason in DROP_REASONS:
+            self.dropped[reason] = 0
+        for reason in END_REASONS:
+            self.disconnects[reason] = 0
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count messages dropped for one of ``DROP_REASONS``; raises ``KeyError`` for another."""
+        self.dropped[reason] += count
+
+    def refuse_connect(self, reason_code: int) -> None:
+        """Count a CONNECT answered with a failure."""
+        self.connects_refused[reason_code] = self.connects_refused.get(reason_code, 0) + 1
+
+    def disconnect(self, reason: str) -> None:
+        """Count the end of an accepted link for one of ``END_REASONS``; else ``KeyError``."""
+        self.disconnects[reason] += 1
+
+    def observe_counts(self, connections: int, sessions: int) -> None:
+        """Keep the highest counts; called where a link attaches, never per message."""
+        self.connections_max = max(self.connections_max, connections)
+        self.sessions_max = max(self.sessions_max, sessions)
+
+    def dropped_total(self) -> int:
+        """Messages dropped for whatever reason."""
+        return sum(self.dropped.values())
+
+    def connects_refused_total(self) -> int:
+        """CONNECTs refused for whatever reason."""
+        return sum(self.connects_refused.values())
+
+    def disconnects_total(self) -> int:
+        """Accepted links that ended."""
+        return sum(self.disconnects.values())
