@@ -1,0 +1,94 @@
+# `make run` and `make test` are all a fresh machine needs; the rest is for who works on Rookery.
+# ARGS adds to the command line of run, bench and fuzz: make run ARGS='--set listeners...'.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+
+# The first Python that is new enough; `make PYTHON=...` chooses another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := $(if $(filter 1,$(ROOKERY_PURE)),interpreted,compiled)
+REQUIREMENTS := $(VENV)/requirements.txt
+INSTALLED := $(VENV)/installed-$(CORE)
+SOURCES := $(shell find src -name '*.py' -o -name py.typed)
+INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest -q
+
+.PHONY: help setup run check format lint types contracts unit properties test bench fuzz clean
+
+help:
+	@echo "make run     set everything up and start a broker on port 1883"
+	@echo "make test    set everything up and run all tests"
+	@echo "make check   style, types, layers and unit tests, in about a minute"
+	@echo "make format  let ruff rewrite what make check would refuse"
+	@echo "make bench   measure against mosquitto      make fuzz   throw bytes at the decoder"
+	@echo "make setup   what run and test call first   make clean  start from nothing"
+
+setup: $(INSTALLED)
+
+# The environment holds what pyproject.toml names, build requirements included: the build then runs
+# inside it and keeps its cache in build/.
+$(REQUIREMENTS): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Rookery needs Python 3.11 or newer (make PYTHON=...)." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c "import itertools, tomllib; \
+	all = tomllib.load(open('pyproject.toml', 'rb')); project = all['project']; \
+	extras = itertools.chain.from_iterable(project['optional-dependencies'].values()); \
+	print(*all['build-system']['requires'], 'wheel', *project['dependencies'], *extras, sep='\n')" > $@.new
+	@echo "installing the requirements into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r $@.new
+	@mv $@.new $@
+
+# An installed copy, not an editable one: src/ stays plain Python, which the same tests run as well.
+$(INSTALLED): $(REQUIREMENTS) setup.py LICENSE README.md $(SOURCES)
+	@rm -rf build/lib*/rookery build/lib*/rookery_bench build/core $(VENV)/installed-*
+	@echo "building the package"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-index --no-deps \
+		--no-build-isolation --force-reinstall . \
+	|| { echo "The package could not be built: the cause stands above." \
+		"ROOKERY_PURE=1 builds it without a compiler." >&2; exit 1; }
+	@cat build/core
+	@touch $@
+
+run: setup
+	$(BIN)/rookery start $(ARGS)
+
+check: lint types contracts unit
+
+format: $(REQUIREMENTS)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lint: $(REQUIREMENTS)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(REQUIREMENTS)
+	$(BIN)/mypy
+
+contracts: $(REQUIREMENTS)
+	PYTHONPATH=src $(BIN)/lint-imports
+
+unit: $(REQUIREMENTS)
+	$(INTERPRETED) tests/unit tests/tidy
+
+properties: $(REQUIREMENTS)
+	$(INTERPRETED) tests/properties
+
+# What is pure runs twice, interpreted and compiled; the rest runs on what users get.
+test: setup unit properties
+	$(BIN)/python -m pytest -q tests
+
+bench: setup
+	$(BIN)/python -m rookery_bench $(ARGS)
+
+fuzz: setup
+	$(BIN)/python -m fuzz $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
