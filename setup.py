@@ -7,12 +7,12 @@ it was, one line says so, on standard output and in ``build/core`` (pip hides th
 import os
 import tempfile
 from pathlib import Path
+from sysconfig import get_path
 
 from setuptools import Extension, setup
 from setuptools._distutils.ccompiler import new_compiler
 from setuptools._distutils.errors import CCompilerError, DistutilsError
 from setuptools._distutils.sysconfig import customize_compiler
-from sysconfig import get_path
 
 PACKAGE = Path("src/rookery")
 

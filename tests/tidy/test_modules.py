@@ -1,0 +1,85 @@
+"""No module is dead, and each has the test file of its name."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+from tests.tidy.source import PACKAGE, ROOT, SRC, Module, imported, module, modules
+
+
+def dead(found: list[Module], roots: set[str]) -> set[str]:
+    """The modules that nothing reachable from the roots imports."""
+    by_name = {each.name: each for each in found}
+    alive: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        if name in alive or name not in by_name:
+            continue
+        alive.add(name)
+        waiting += imported(by_name[name])
+        waiting.append(name.rpartition(".")[0])
+    return set(by_name) - alive
+
+
+def only_declares(tree: ast.AST) -> bool:
+    """Whether a module holds names, fields and signatures alone, and nothing that could go wrong."""
+    functions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return all(is_declaration(statement) for function in functions for statement in function.body)
+
+
+def is_declaration(statement: ast.stmt) -> bool:
+    """A docstring, or a field that takes over an argument."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        return isinstance(statement.value, ast.Name | ast.Constant)
+    return isinstance(statement, ast.Pass)
+
+
+def tests_of(path: Path) -> Path:
+    """Where the tests of a source file belong."""
+    inside = path.relative_to(PACKAGE) if path.is_relative_to(PACKAGE) else path.relative_to(SRC)
+    return ROOT / "tests" / "unit" / inside.parent / f"test_{path.name}"
+
+
+def test_no_module_is_dead():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    roots = {target.partition(":")[0] for target in scripts.values()}
+    found = modules()
+    roots |= {each.name for each in found if each.path.name == "__main__.py"}
+    assert roots <= {each.name for each in found}, "a console script names no module"
+    assert dead(found, roots) == set()
+
+
+def test_every_module_has_its_tests():
+    missing = [
+        str(tests_of(each.path).relative_to(ROOT))
+        for each in modules()
+        if not only_declares(each.tree) and not tests_of(each.path).exists()
+    ]
+    assert missing == []
+
+
+def test_every_unit_test_has_its_module():
+    expected = {tests_of(each.path) for each in modules()}
+    strays = set((ROOT / "tests" / "unit").rglob("test_*.py")) - expected
+    assert sorted(str(path.relative_to(ROOT)) for path in strays) == []
+
+
+class TestTheRulesThemselves:
+    def test_a_module_nobody_imports_is_dead(self):
+        a = module("r.a", Path("a.py"), "from r import b")
+        b = module("r.b", Path("b.py"), "def f():\n    import r.c")
+        c = module("r.c", Path("c.py"), "")
+        d = module("r.d", Path("d.py"), "import r.a")
+        assert dead([a, b, c, d], {"r.a"}) == {"r.d"}
+
+    def test_fields_and_protocols_only_declare(self):
+        text = "class A:\n    def __init__(self, x):\n        self.x = x\n    def f(self):\n        'd'"
+        assert only_declares(ast.parse(text))
+
+    def test_a_call_can_go_wrong(self):
+        assert not only_declares(ast.parse("def f(x):\n    return x + 1"))
