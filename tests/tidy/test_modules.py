@@ -4,7 +4,7 @@ import ast
 import tomllib
 from pathlib import Path
 
-from tests.tidy.source import PACKAGE, ROOT, SRC, Module, imported, module, modules
+from tests.tidy.source import ROOT, SRC, Module, imported, module, modules
 
 
 def dead(found: list[Module], roots: set[str]) -> set[str]:
@@ -39,10 +39,11 @@ def is_declaration(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Pass)
 
 
-def tests_of(path: Path) -> Path:
-    """Where the tests of a source file belong."""
-    inside = path.relative_to(PACKAGE) if path.is_relative_to(PACKAGE) else path.relative_to(SRC)
-    return ROOT / "tests" / "unit" / inside.parent / f"test_{path.name}"
+def mirror_of(path: Path) -> Path:
+    """Where the tests of a source file belong; a second package has the folder of its last name."""
+    package, *inside = path.relative_to(SRC).parts
+    folder = Path(package.removeprefix("rookery").removeprefix("_"), *inside[:-1])
+    return ROOT / "tests" / "unit" / folder / f"test_{path.name}"
 
 
 def test_no_module_is_dead():
@@ -56,20 +57,26 @@ def test_no_module_is_dead():
 
 def test_every_module_has_its_tests():
     missing = [
-        str(tests_of(each.path).relative_to(ROOT))
+        str(mirror_of(each.path).relative_to(ROOT))
         for each in modules()
-        if not only_declares(each.tree) and not tests_of(each.path).exists()
+        if not only_declares(each.tree) and not mirror_of(each.path).exists()
     ]
     assert missing == []
 
 
 def test_every_unit_test_has_its_module():
-    expected = {tests_of(each.path) for each in modules()}
+    expected = {mirror_of(each.path) for each in modules()}
     strays = set((ROOT / "tests" / "unit").rglob("test_*.py")) - expected
     assert sorted(str(path.relative_to(ROOT)) for path in strays) == []
 
 
 class TestTheRulesThemselves:
+    def test_the_mirror_of_a_module(self):
+        unit = ROOT / "tests" / "unit"
+        assert mirror_of(SRC / "rookery" / "mqtt" / "link.py") == unit / "mqtt" / "test_link.py"
+        assert mirror_of(SRC / "rookery" / "app.py") == unit / "test_app.py"
+        assert mirror_of(SRC / "rookery_bench" / "wire.py") == unit / "bench" / "test_wire.py"
+
     def test_a_module_nobody_imports_is_dead(self):
         a = module("r.a", Path("a.py"), "from r import b")
         b = module("r.b", Path("b.py"), "def f():\n    import r.c")
