@@ -1,0 +1,1 @@
+"""The network's side of the node: listening sockets and the byte-stream layers above a socket."""
