@@ -1,0 +1,23 @@
+"""The configuration: models, loading from file, environment and command line, and where values came from."""
+
+from rookery.config.errors import ConfigError, ConfigErrors, Origin
+from rookery.config.load import Loaded, find_file, load
+from rookery.config.models import Config, Listener, Rule, Tls, User
+from rookery.config.settings import to_settings
+from rookery.config.warnings import warnings
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "ConfigErrors",
+    "Listener",
+    "Loaded",
+    "Origin",
+    "Rule",
+    "Tls",
+    "User",
+    "find_file",
+    "load",
+    "to_settings",
+    "warnings",
+]

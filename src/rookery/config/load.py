@@ -1,0 +1,153 @@
+"""Loading: every source in order of precedence, one validation, all errors at once.
+
+The sources are laid over each other as trees whose values remember their origin: defaults (the models'
+own) < the file < the predecessor's variables < ``ROOKERY_`` variables < ``--set``. What pydantic refuses is
+then told with the origin of the value it refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rookery.config.errors import DEFAULT, ConfigError, ConfigErrors, Origin, Path
+from rookery.config.messages import sentences, unknown_key
+from rookery.config.models import Config
+from rookery.config.schema import setting_at
+from rookery.config.sources import (
+    FILE_VARIABLE,
+    Assignment,
+    read_environment,
+    read_file,
+    read_overrides,
+)
+from rookery.config.tree import Node, assign, locate, to_data
+
+DEFAULT_FILE = FilePath("rookery.yaml")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration and where it came from."""
+
+    config: Config
+    origins: Mapping[Path, Origin]
+    """Of every value (and every empty list), by its path."""
+    source: FilePath | None
+    """The file that was read."""
+
+
+def find_file(option: FilePath | None, environ: Mapping[str, str]) -> FilePath | None:
+    """The file to load: ``--config``, else ``ROOKERY_CONFIG``, else ``rookery.yaml`` if it is there."""
+    if option is not None:
+        return option
+    if environ.get(FILE_VARIABLE):
+        return FilePath(environ[FILE_VARIABLE])
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def load(
+    path: FilePath | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+) -> Loaded:
+    """Load the configuration; raises ``ConfigErrors`` with all that is wrong in all sources."""
+    errors: list[ConfigError] = []
+    tree = Node({}, DEFAULT, DEFAULT)
+    if path is not None:
+        tree = read_file(path, errors)
+    plain, own = read_environment(environ or {}, errors)
+    for assignment in (*plain, *own, *read_overrides(overrides, errors)):
+        tree = _laid(tree, assignment, errors)
+    config = _validated(tree, errors)
+    if errors or config is None:
+        raise ConfigErrors(errors)
+    origins = {found: _origin(tree, found) for found in _values(config, ())}
+    return Loaded(config, origins, path)
+
+
+def _laid(tree: Node, assignment: Assignment, errors: list[ConfigError]) -> Node:
+    """Lay one value over the tree, if it has a place there."""
+    path, value = assignment.path, assignment.value
+    for depth in range(1, len(path) + 1):
+        if setting_at(path[:depth]) is None:
+            errors.append(ConfigError(value.origin, path, unknown_key(path[:depth])))
+            return tree
+    try:
+        return assign(tree, path, value)
+    except IndexError as error:
+        errors.append(ConfigError(value.origin, path, str(error)))
+        return tree
+
+
+def _validated(tree: Node, errors: list[ConfigError]) -> Config | None:
+    """Validate until no new error appears.
+
+    A model checks how its settings go together only when each is right by itself. So what was refused is
+    left out and the rest validated again, or the operator would learn of those errors one run later.
+    """
+    data: Any = to_data(tree)
+    reported: set[Path] = set()
+    while True:
+        try:
+            return Config.model_validate(data)
+        except ValidationError as failed:
+            details = failed.errors(include_url=False)
+        found = [item for detail in details for item in sentences(detail)]
+        new = [(path, text) for path, text in found if not _covered(path, reported)]
+        if not new:
+            return None
+        errors.extend(ConfigError(_blamed(tree, path), path, text) for path, text in new)
+        for path, _ in new:
+            reported.add(_without(data, path))
+
+
+def _covered(path: Path, reported: set[Path]) -> bool:
+    return any(path[: len(done)] == done for done in reported)
+
+
+def _without(data: Any, path: Path) -> Path:
+    """Take a value out of the data; an entry takes its list with it, or the others would move up.
+
+    Returns the path of what was taken out.
+    """
+    cut = len(path)
+    while cut > 1 and isinstance(path[cut - 1], int):
+        cut -= 1
+    for part in path[: cut - 1]:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return path[:cut]
+    if isinstance(data, dict):
+        data.pop(path[cut - 1], None)
+    return path[:cut]
+
+
+def _blamed(tree: Node, path: Path) -> Origin:
+    """Where an error is: at the value, at its key when the key is wrong, or at what it is missing in."""
+    node, exact = locate(tree, path)
+    if exact and setting_at(path) is None:
+        return node.key_origin
+    return node.origin
+
+
+def _origin(tree: Node, path: Path) -> Origin:
+    """Where a value came from; below a value that came whole (``"a, b"``), that one."""
+    node, exact = locate(tree, path)
+    plain = not isinstance(node.content, dict | list) and node.content is not None
+    return node.origin if exact or plain else DEFAULT
+
+
+def _values(value: object, path: Path) -> list[Path]:
+    """The paths of all values of a model."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        below = [_values(getattr(value, name), (*path, name)) for name in fields]
+    elif isinstance(value, tuple) and value:
+        below = [_values(entry, (*path, index)) for index, entry in enumerate(value)]
+    else:
+        return [path]
+    return [found for paths in below for found in paths]

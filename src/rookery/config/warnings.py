@@ -1,0 +1,60 @@
+"""What is allowed in a configuration but seldom meant."""
+
+import ipaddress
+from collections.abc import Iterator
+
+from rookery.config.models import Config, Listener
+
+
+def warnings(config: Config) -> list[str]:
+    """One sentence for each thing an operator should know before the node starts."""
+    return [*_access(config), *_users(config), *_listeners(config)]
+
+
+def _access(config: Config) -> Iterator[str]:
+    if not config.broker.auth.anonymous_allowed:
+        return
+    public = [listener for listener in config.active_listeners if _public(listener)]
+    if public:
+        places = ", ".join(f"{item.name} ({item.host}:{item.port})" for item in public)
+        yield (
+            f"anonymous access is open on {places}: set broker.auth.enabled to true and list users in "
+            "broker.auth.users, or listen on 127.0.0.1"
+        )
+
+
+def _public(listener: Listener) -> bool:
+    """Whether other machines may reach the listener with no more than its address."""
+    if listener.type == "unix" or (listener.tls and listener.tls.client_certificate == "required"):
+        return False
+    host = listener.host or ""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() != "localhost"
+
+
+def _users(config: Config) -> Iterator[str]:
+    auth = config.broker.auth
+    plain = [user.username for user in auth.users if user.algorithm == "plain"]
+    if plain:
+        yield (
+            f"the passwords of {', '.join(plain)} are kept as plain text: set algorithm to bcrypt in "
+            "broker.auth.users"
+        )
+    if auth.enabled is False and auth.users:
+        yield "broker.auth.users is not used: broker.auth.enabled is false, so everyone is let in"
+    if auth.enabled and not any(user.enabled for user in auth.users):
+        yield "nobody can connect: broker.auth.enabled is true and broker.auth.users has no enabled user"
+
+
+def _listeners(config: Config) -> Iterator[str]:
+    takers = [item for item in config.listeners if item.type == "tcp" and item.port is None]
+    if config.listeners and not takers and "mqtt_port" in config.broker.model_fields_set:
+        yield "broker.mqtt_port is not used: every entry of listeners has a port of its own"
+    for index, listener in enumerate(config.listeners):
+        if listener.proxy_protocol and listener.type != "unix" and _public(listener):
+            yield (
+                f"listeners.{index} believes the client address in PROXY headers: make sure that only "
+                "the proxy can reach it"
+            )
