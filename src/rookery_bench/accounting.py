@@ -1,0 +1,67 @@
+"""What the kernel says a broker has used: CPU time of all its threads, resident memory.
+
+CPU time is read from the POSIX clock that the kernel keeps for each process: the scheduler's own
+count in nanoseconds, of living and ended threads, the same sum that ``utime + stime`` of
+``/proc/<pid>/stat`` shows in ticks of 10 ms. ``stat_cpu_ns`` reads the latter, for the test that
+holds the two against each other.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+_CLOCK_OF_PROCESS: Final = 2
+"""The kind of CPU clock that counts scheduled time (CPUCLOCK_SCHED of the Linux clock ids)."""
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the CPU time of all threads of a process, user and system, in nanoseconds.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    try:
+        return time.clock_gettime_ns(~pid << 3 | _CLOCK_OF_PROCESS)
+    except OSError as error:
+        raise ProcessLookupError(f"no process {pid}") from error
+
+
+def stat_cpu_ns(pid: int) -> int:
+    """Return the same from /proc/<pid>/stat, in steps of a kernel tick."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    # The name before the last parenthesis may hold spaces.
+    fields = text.rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process (Rss of /proc/<pid>/smaps_rollup) in bytes."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Rss":
+            return int(value.split()[0]) * 1024
+    raise ValueError(f"/proc/{pid}/smaps_rollup names no Rss")
+
+
+class Usage:
+    """CPU time since a moment, of the broker and of this process."""
+
+    def __init__(self, broker_pid: int) -> None:
+        self._pid = broker_pid
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin to count here."""
+        self._broker_ns = cpu_ns(self._pid)
+        self._own_ns = time.process_time_ns()
+        self._wall_ns = time.monotonic_ns()
+
+    def read(self) -> tuple[int, int, int]:
+        """Return what the broker and this process used and how long it took, in nanoseconds."""
+        return (
+            cpu_ns(self._pid) - self._broker_ns,
+            time.process_time_ns() - self._own_ns,
+            time.monotonic_ns() - self._wall_ns,
+        )

@@ -1,0 +1,139 @@
+"""The closed loop that saturates a broker, and the check that nothing was lost on the way.
+
+The loop goes in turns: read all sockets that have something, fill all windows up, sleep until the
+next turn. Sleeping lets bytes come together, so one turn moves hundreds of packets with a few
+system calls and a few numpy operations; the broker never waits, because a window lasts longer than
+a turn.
+"""
+
+import select
+import time
+from typing import Final
+
+from rookery_bench import wire
+from rookery_bench.accounting import Usage
+from rookery_bench.blocks import PublishBlock
+from rookery_bench.latency import LatencySamples
+from rookery_bench.links import Address, Publisher, Subscriber, open_link, subscribe
+from rookery_bench.measurement import Measurement, per_unit
+from rookery_bench.scenarios import Saturating
+from rookery_bench.sequence import Sequence
+
+LATENCY_STEP: Final = 8
+_STALL_SECONDS: Final = 5.0
+"""Without any progress for so long, what is under way counts as lost."""
+
+
+class Generator:
+    """Publishers and subscribers of one saturating case, connected to one broker."""
+
+    def __init__(self, load: Saturating, address: Address) -> None:
+        self._load = load
+        self._latency = LatencySamples(LATENCY_STEP)
+        self.publishers: list[Publisher] = []
+        self.subscribers: list[Subscriber] = []
+        try:
+            self._connect(address)
+        except BaseException:
+            self.close()
+            raise
+        self._links: dict[int, Publisher | Subscriber] = {
+            link.socket.fileno(): link for link in (*self.publishers, *self.subscribers)
+        }
+        self._epoll = select.epoll()
+        for descriptor in self._links:
+            self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _connect(self, address: Address) -> None:
+        load = self._load
+        pairs = load.publishers == load.subscribers
+        topics = [f"bench/load/{number:04d}" for number in range(load.publishers)]
+        layout = wire.publish_layout(topics[0], load.qos, load.version)
+        for index in range(load.subscribers):
+            sources = [index] if pairs else range(load.publishers)
+            link = open_link(address, f"bench-sub-{index}", load.version)
+            sequences = {source: Sequence() for source in sources}
+            self.subscribers.append(Subscriber(link, layout, load.qos, sequences, self._latency))
+            topic_filter = topics[sources[0]] if len(sources) == 1 else "bench/load/+"
+            link.setblocking(True)
+            subscribe(link, topic_filter, load.qos, load.version)
+            link.setblocking(False)
+        for index, topic in enumerate(topics):
+            link = open_link(address, f"bench-pub-{index}", load.version)
+            block = PublishBlock(topic, load.qos, load.version, index)
+            reached = [s.sequences[index] for s in self.subscribers if index in s.sequences]
+            self.publishers.append(Publisher(link, block, load.qos, load.window, reached))
+
+    def run(self, seconds: float, warm_up_seconds: float, broker_pid: int) -> Measurement:
+        """Load the broker, measure after the warm-up, and let everything arrive."""
+        usage = Usage(broker_pid)
+        try:
+            self._turns_until(time.monotonic_ns() + int(warm_up_seconds * 1e9))
+            usage.restart()
+            self._latency.restart()
+            received = self._received
+            self._turns_until(time.monotonic_ns() + int(seconds * 1e9))
+            units = self._received - received
+            measured = per_unit(usage, units, self._latency.percentiles(), [])
+            self._drain()
+        except (OSError, wire.WireError) as error:
+            return Measurement(0.0, None, None, None, None, [str(error)])
+        measured.faults.extend(self.faults())
+        return measured
+
+    @property
+    def _received(self) -> int:
+        return sum(subscriber.received for subscriber in self.subscribers)
+
+    @property
+    def _under_way(self) -> int:
+        return sum(publisher.under_way for publisher in self.publishers)
+
+    def _turns_until(self, end_ns: int) -> None:
+        turn_ns = int(self._load.turn_seconds * 1e9)
+        progress, progress_ns = -1, time.monotonic_ns()
+        while (now_ns := time.monotonic_ns()) < end_ns:
+            self._read()
+            for publisher in self.publishers:
+                publisher.publish(time.monotonic_ns())
+            if self._received > progress:
+                progress, progress_ns = self._received, now_ns
+            elif now_ns - progress_ns > _STALL_SECONDS * 1e9:
+                return
+            spare_ns = now_ns + turn_ns - time.monotonic_ns()
+            if spare_ns > 0:
+                time.sleep(spare_ns / 1e9)
+
+    def _read(self) -> None:
+        for descriptor, _ in self._epoll.poll(0.001):
+            self._links[descriptor].read(time.monotonic_ns())
+
+    def _drain(self) -> None:
+        under_way, deadline = self._under_way, time.monotonic_ns() + _STALL_SECONDS * 1e9
+        while under_way and time.monotonic_ns() < deadline:
+            self._read()
+            for link in self._links.values():
+                if link.unsent:
+                    link.flush()
+            if self._under_way < under_way:
+                under_way, deadline = self._under_way, time.monotonic_ns() + _STALL_SECONDS * 1e9
+
+    def faults(self) -> list[str]:
+        """What was lost, doubled, out of order or never acknowledged."""
+        found = [fault for publisher in self.publishers for fault in publisher.faults[:1]]
+        for subscriber in self.subscribers:
+            for source, sequence in subscriber.sequences.items():
+                if fault := sequence.faults(self.publishers[source].sent):
+                    found.append(f"publisher {source}: {fault}")
+        if self._load.qos:
+            unacked = sum(publisher.sent - publisher.acked for publisher in self.publishers)
+            if unacked:
+                found.append(f"{unacked} never acknowledged")
+        return found
+
+    def close(self) -> None:
+        """Disconnect all clients."""
+        for link in (*self.publishers, *self.subscribers):
+            link.close()
+        if hasattr(self, "_epoll"):
+            self._epoll.close()

@@ -1,0 +1,38 @@
+"""What one run of one case against one broker gave."""
+
+from dataclasses import dataclass, field
+
+from rookery_bench.accounting import Usage
+from rookery_bench.latency import Percentiles
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The figures of a run; with faults it counts for nothing."""
+
+    value: float
+    """The broker's CPU microseconds per delivered message or connect, or bytes per client."""
+    generator_us: float | None
+    """The load's own CPU microseconds per message or connect."""
+    per_second: float | None
+    broker_share: float | None
+    """The part of the time in which the broker had the CPU: near 1 it was the bottleneck."""
+    latency: Percentiles | None
+    faults: list[str] = field(default_factory=list)
+
+
+def per_unit(
+    usage: Usage, units: int, latency: Percentiles | None, faults: list[str]
+) -> Measurement:
+    """Divide what was used by the units of work done meanwhile."""
+    broker_ns, own_ns, wall_ns = usage.read()
+    if not units:
+        return Measurement(0.0, None, None, None, None, [*faults, "nothing was delivered"])
+    return Measurement(
+        value=broker_ns / units / 1000,
+        generator_us=own_ns / units / 1000,
+        per_second=units / wall_ns * 1e9,
+        broker_share=broker_ns / wall_ns,
+        latency=latency,
+        faults=faults,
+    )
