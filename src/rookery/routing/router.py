@@ -1,0 +1,278 @@
+"""Which sessions a topic name reaches.
+
+Filters without a wildcard are one mapping from filter to audience: they cost no tree and match by
+one look-up. Filters with wildcards form a tree with one node per topic level, walked level by level
+with the set of nodes reached so far, never by recursion. What was found is cached per topic name;
+a change of a filter without a wildcard forgets that one topic name, a change of a wildcard forgets
+all. A session that joins or leaves a share group that goes on existing changes no cached result:
+the group is asked for a member at each message.
+"""
+
+from __future__ import annotations
+
+from rookery.routing.cache import MatchCache
+from rookery.routing.shared import ROUND_ROBIN, ShareGroup
+from rookery.routing.subscriber import (
+    Matches,
+    Recipient,
+    Subscriber,
+    Subscription,
+    recipient_of,
+)
+from rookery.routing.wide import WideDict
+
+
+class Audience(WideDict[Subscriber, Recipient]):
+    """All who subscribed with one filter: the mapping of sessions, and the share groups by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shares: WideDict[str, ShareGroup] | None = None
+
+
+class Node(WideDict[str, "Node"]):
+    """One level of the wildcard filters: the mapping of its literal children, and the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plus: Node | None = None
+        """The child of the single-level wildcard."""
+        self.here: Audience | None = None
+        """Who subscribed with the filter that ends at this level."""
+        self.rest: Audience | None = None
+        """Who subscribed with the filter that ends with a multi-level wildcard below this level."""
+
+
+class Router:
+    """All subscriptions of this node."""
+
+    def __init__(self, share_strategy: str = ROUND_ROBIN) -> None:
+        self.subscription_count = 0
+        """How many subscriptions there are, shared ones included."""
+        self.share_count = 0
+        """How many of them are shared."""
+        self._share_strategy = share_strategy
+        self._exact: WideDict[str, Audience] = WideDict()
+        self._root = Node()
+        self._cache = MatchCache()
+
+    def subscribe(
+        self, subscriber: Subscriber, subscription: Subscription, share: str | None
+    ) -> bool:
+        """Add a subscription, to the share group of this name if one is given.
+
+        Returns ``True`` when it is new and ``False`` when it replaced the session's subscription
+        with the same filter (and group). [MQTT-3.8.4-3]
+        """
+        topic_filter = subscription.topic_filter
+        audience = self._audience_made(topic_filter)
+        recipient = recipient_of(subscriber, subscription)
+        if share is None:
+            known = audience.get(subscriber)
+            if known is not None and known.same_as(recipient):
+                return False  # Clients repeat their subscriptions whenever they reconnect.
+            new = audience.put(subscriber, recipient)
+            self._forget_matches(topic_filter)
+        else:
+            new = self._group_made(audience, share, topic_filter).put(recipient)
+            if new:
+                self.share_count += 1
+        if new:
+            self.subscription_count += 1
+        return new
+
+    def unsubscribe(self, subscriber: Subscriber, topic_filter: str, share: str | None) -> bool:
+        """Remove a subscription; return whether there was one. [MQTT-3.10.4-1]"""
+        if not is_wildcard(topic_filter):
+            audience = self._exact.get(topic_filter)
+            if audience is None or not self._leave(audience, subscriber, topic_filter, share):
+                return False
+            if is_deserted(audience):
+                self._exact.pop(topic_filter)
+            return True
+        levels = topic_filter.split("/")
+        path = self._path(levels)
+        if path is None:
+            return False
+        node = path[-1]
+        audience = node.rest if levels[-1] == "#" else node.here
+        if audience is None or not self._leave(audience, subscriber, topic_filter, share):
+            return False
+        if is_deserted(audience):
+            if levels[-1] == "#":
+                node.rest = None
+            else:
+                node.here = None
+            prune(path, levels)
+        return True
+
+    def match(self, topic: str) -> Matches:
+        """Return what a topic name reaches. The answer is shared: do not change it."""
+        matches = self._cache.get(topic)
+        if matches is None:
+            matches = matches_of(self._audiences(topic))
+            self._cache.put(topic, matches)
+        return matches
+
+    def _audiences(self, topic: str) -> list[Audience]:
+        audiences: list[Audience] = []
+        exact = self._exact.get(topic)
+        if exact is not None:
+            audiences.append(exact)
+        root = self._root
+        reached: list[Node] = [root]
+        # [MQTT-4.7.2-1] A leading wildcard matches no topic name that begins with $.
+        hidden = topic.startswith("$")
+        for level in topic.split("/"):
+            below: list[Node] = []
+            for node in reached:
+                rest = node.rest
+                if rest is not None and not hidden:
+                    audiences.append(rest)
+                child = node.get(level)
+                if child is not None:
+                    below.append(child)
+                plus = node.plus
+                if plus is not None and not hidden:
+                    below.append(plus)
+            if not below:
+                return audiences
+            reached = below
+            hidden = False
+        for node in reached:
+            here = node.here
+            if here is not None:
+                audiences.append(here)
+            rest = node.rest  # ``a/#`` matches ``a`` too. (MQTT 5.0, 4.7.1.2)
+            if rest is not None:
+                audiences.append(rest)
+        return audiences
+
+    def _audience_made(self, topic_filter: str) -> Audience:
+        if not is_wildcard(topic_filter):
+            audience = self._exact.get(topic_filter)
+            if audience is None:
+                audience = Audience()
+                self._exact.put(topic_filter, audience)
+            return audience
+        node = self._root
+        for level in topic_filter.split("/"):
+            if level == "#":
+                audience = node.rest
+                if audience is None:
+                    audience = Audience()
+                    node.rest = audience
+                return audience
+            child = node.plus if level == "+" else node.get(level)
+            if child is None:
+                child = Node()
+                if level == "+":
+                    node.plus = child
+                else:
+                    node.put(level, child)
+            node = child
+        audience = node.here
+        if audience is None:
+            audience = Audience()
+            node.here = audience
+        return audience
+
+    def _group_made(self, audience: Audience, name: str, topic_filter: str) -> ShareGroup:
+        shares = audience.shares
+        if shares is None:
+            shares = WideDict()
+            audience.shares = shares
+        group = shares.get(name)
+        if group is None:
+            group = ShareGroup(name, topic_filter, self._share_strategy)
+            shares.put(name, group)
+            self._forget_matches(topic_filter)
+        return group
+
+    def _leave(
+        self, audience: Audience, subscriber: Subscriber, topic_filter: str, share: str | None
+    ) -> bool:
+        if share is None:
+            if audience.pop(subscriber) is None:
+                return False
+            self._forget_matches(topic_filter)
+        else:
+            shares = audience.shares
+            group = None if shares is None else shares.get(share)
+            if shares is None or group is None or not group.remove(subscriber):
+                return False
+            self.share_count -= 1
+            if group.member_count() == 0:
+                shares.pop(share)
+                self._forget_matches(topic_filter)
+        self.subscription_count -= 1
+        return True
+
+    def _forget_matches(self, topic_filter: str) -> None:
+        if is_wildcard(topic_filter):
+            self._cache.clear()
+        else:
+            self._cache.forget(topic_filter)
+
+    def _path(self, levels: list[str]) -> list[Node] | None:
+        """Return the nodes from the root to a filter's last level (the one above its ``#``)."""
+        node = self._root
+        path = [node]
+        for level in levels:
+            if level == "#":
+                break
+            child = node.plus if level == "+" else node.get(level)
+            if child is None:
+                return None
+            node = child
+            path.append(node)
+        return path
+
+
+def is_wildcard(topic_filter: str) -> bool:
+    """Return whether a valid topic filter has a wildcard."""
+    return "+" in topic_filter or "#" in topic_filter
+
+
+def is_deserted(audience: Audience) -> bool:
+    """Return whether nobody is left."""
+    shares = audience.shares
+    return audience.count == 0 and (shares is None or shares.count == 0)
+
+
+def prune(path: list[Node], levels: list[str]) -> None:
+    """Cut off the nodes at the end of a path that lead nowhere any more, the last one first."""
+    for depth in range(len(path) - 1, 0, -1):
+        node = path[depth]
+        if node.count or node.plus is not None or node.here is not None or node.rest is not None:
+            return
+        if levels[depth - 1] == "+":
+            path[depth - 1].plus = None
+        else:
+            path[depth - 1].pop(levels[depth - 1])
+
+
+def matches_of(audiences: list[Audience]) -> Matches:
+    """Return the recipients, each session once, and the share groups of some audiences."""
+    recipients: list[Recipient] = []
+    shares: list[ShareGroup] = []
+    for audience in audiences:
+        audience.values_into(recipients)
+        groups = audience.shares
+        if groups is not None:
+            groups.values_into(shares)
+    if len(audiences) > 1 and len(recipients) > 1:
+        recipients = merged(recipients)
+    return Matches(recipients, shares)
+
+
+def merged(recipients: list[Recipient]) -> list[Recipient]:
+    """Return the recipients with those of one session made one."""
+    by_subscriber: dict[Subscriber, Recipient] = {}
+    for recipient in recipients:
+        subscriber = recipient.subscriber
+        known = by_subscriber.get(subscriber)
+        by_subscriber[subscriber] = recipient if known is None else known.merged_with(recipient)
+    if len(by_subscriber) == len(recipients):
+        return recipients
+    return list(by_subscriber.values())
