@@ -50,6 +50,8 @@ class Property:
         self.name = name
         self.kind = kind
         self.packets = frozenset(packets)
+        self.packet_bits = sum(1 << packet_type for packet_type in self.packets)
+        """``packets`` once more, as the decoder reads it: bit n is packet type n."""
         self.minimum = minimum
         self.maximum = maximum
 
@@ -114,7 +116,7 @@ _TABLE: Final = (
     Property(0x1F, "reason_string", TEXT, (CONNACK, *_ACKS, DISCONNECT, AUTH)),
     Property(0x21, "receive_maximum", U16, (CONNECT, CONNACK), minimum=1),
     Property(0x22, "topic_alias_maximum", U16, (CONNECT, CONNACK)),
-    Property(0x23, "topic_alias", U16, (PUBLISH,), minimum=1),
+    Property(0x23, "topic_alias", U16, (PUBLISH,)),  # The link refuses 0 with its own reason code.
     Property(0x24, "maximum_qos", BYTE, (CONNACK,), maximum=1),
     Property(0x25, "retain_available", BYTE, (CONNACK,), maximum=1),
     Property(

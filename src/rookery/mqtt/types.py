@@ -32,7 +32,7 @@ PACKET_BYTES_LIMIT: Final = 268_435_460
 """The largest packet the wire can express: 5 bytes of fixed header and 268,435,455 of the rest."""
 
 SESSION_NEVER_EXPIRES: Final = 0xFFFFFFFF
-"""The session expiry interval that means no expiry. [MQTT-3.1.2.11.2]"""
+"""The session expiry interval that means no expiry. (MQTT 5.0, 3.1.2.11.2)"""
 
 
 class ReasonCode(IntEnum):
