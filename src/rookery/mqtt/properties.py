@@ -4,7 +4,9 @@
 kind, and the packets that may carry it. (MQTT 5.0, table 2-4)
 """
 
-from typing import Final
+from typing import Final, final
+
+from mypy_extensions import mypyc_attr
 
 from rookery.mqtt.types import (
     AUTH,
@@ -56,6 +58,8 @@ class Property:
         self.maximum = maximum
 
 
+@final
+@mypyc_attr(acyclic=True)
 class Properties:
     """The properties of one packet; ``None`` (or an empty list) is absent.
 

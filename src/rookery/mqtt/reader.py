@@ -6,7 +6,7 @@ type, so what builds on it reads straight down.
 
 from typing import final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from rookery.mqtt.errors import MalformedPacket, ProtocolViolation
 
@@ -28,6 +28,7 @@ def decode_text(raw: bytes) -> str:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Reader:
     """A place in one packet: ``at`` is the next byte to read, ``stop`` the first one beyond it."""
 
