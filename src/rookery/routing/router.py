@@ -59,7 +59,7 @@ class Router:
     def subscribe(
         self, subscriber: Subscriber, subscription: Subscription, share: str | None
     ) -> bool:
-        """Add a subscription, to the share group of this name if one is given.
+        """Add a subscription, to the share group of this name unless that is ``None`` or empty.
 
         Returns ``True`` when it is new and ``False`` when it replaced the session's subscription
         with the same filter (and group). [MQTT-3.8.4-3]
@@ -67,7 +67,7 @@ class Router:
         topic_filter = subscription.topic_filter
         audience = self._audience_made(topic_filter)
         recipient = recipient_of(subscriber, subscription)
-        if share is None:
+        if not share:
             known = audience.get(subscriber)
             if known is not None and known.same_as(recipient):
                 return False  # Clients repeat their subscriptions whenever they reconnect.
@@ -113,6 +113,21 @@ class Router:
             matches = matches_of(self._audiences(topic))
             self._cache.put(topic, matches)
         return matches
+
+    def share(self, name: str, topic_filter: str) -> ShareGroup | None:
+        """Return the share group of this name and filter, ``None`` when it has no member."""
+        audience = self._audience(topic_filter)
+        if audience is None or audience.shares is None:
+            return None
+        return audience.shares.get(name)
+
+    def _audience(self, topic_filter: str) -> Audience | None:
+        if not is_wildcard(topic_filter):
+            return self._exact.get(topic_filter)
+        path = self._path(topic_filter.split("/"))
+        if path is None:
+            return None
+        return path[-1].rest if topic_filter.endswith("#") else path[-1].here
 
     def _audiences(self, topic: str) -> list[Audience]:
         audiences: list[Audience] = []
@@ -192,7 +207,7 @@ class Router:
     def _leave(
         self, audience: Audience, subscriber: Subscriber, topic_filter: str, share: str | None
     ) -> bool:
-        if share is None:
+        if not share:
             if audience.pop(subscriber) is None:
                 return False
             self._forget_matches(topic_filter)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from rookery.mqtt.topics import SHARE_PREFIX
 from rookery.routing.subscriber import Recipient, Subscriber
 from rookery.routing.wide import WideDict
 
@@ -13,6 +14,11 @@ LEAST_INFLIGHT: Final = "least_inflight"
 STRATEGIES: Final = (ROUND_ROBIN, RANDOM, STICKY, LEAST_INFLIGHT)
 
 NOBODY: Final = -1
+
+
+def share_key(name: str, topic_filter: str) -> str:
+    """Return a share group's topic filter as it is written in a SUBSCRIBE. [MQTT-4.8.2-1]"""
+    return f"{SHARE_PREFIX}{name}/{topic_filter}"
 
 
 class ShareGroup:
@@ -31,6 +37,8 @@ class ShareGroup:
         if strategy not in STRATEGIES:
             raise ValueError(f"{strategy!r} is none of {', '.join(STRATEGIES)}")
         self.name = name
+        self.key = share_key(name, topic_filter)
+        """The group as a client writes it."""
         self.topic_filter = topic_filter
         self.strategy = strategy
         self._members: list[Recipient] = []

@@ -20,6 +20,8 @@ class Subscriber:
         self.client_id = client_id
         self.attached = False
         """Whether the session has a live link."""
+        self.durable = False
+        """Whether the session outlives its link, so that what it is owed must be kept."""
 
     def tell(self, delivery: Delivery) -> None:
         """Put a delivery into the session's mailbox, without waiting."""
