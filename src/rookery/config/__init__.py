@@ -1,6 +1,7 @@
 """The configuration: models, loading from file, environment and command line, and where values came from."""
 
 from rookery.config.errors import ConfigError, ConfigErrors, Origin
+from rookery.config.explain import Row, explain
 from rookery.config.load import Loaded, find_file, load
 from rookery.config.models import Config, Listener, Rule, Tls, User
 from rookery.config.settings import to_settings
@@ -13,9 +14,11 @@ __all__ = [
     "Listener",
     "Loaded",
     "Origin",
+    "Row",
     "Rule",
     "Tls",
     "User",
+    "explain",
     "find_file",
     "load",
     "to_settings",

@@ -7,8 +7,8 @@ Path = tuple[str | int, ...]
 
 
 def dotted(path: Path) -> str:
-    """The path as people write it: ``listeners.0.port``."""
-    return ".".join(str(part) for part in path)
+    """The path as people write it: ``listeners.0.port``; odd characters are escaped."""
+    return ".".join(str(part).encode("unicode_escape").decode() for part in path)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pydantic_core import ErrorDetails
 
 from rookery.config.errors import Path, dotted
-from rookery.config.schema import ENTRY, ROOT, Setting, setting_at, walk
+from rookery.config.schema import ROOT, Setting, setting_at, walk
 
 SHOWN_CHARACTERS_MAX = 60
 
@@ -24,21 +24,20 @@ def sentences(error: ErrorDetails) -> Iterator[tuple[Path, str]]:
             for below, text in error["ctx"]["problems"]:
                 yield (*path, *below), text
         case "missing":
-            yield path, f"is missing: must be {_expected(path)}"
+            yield path, f"is missing: must be {_setting(path).expected}"
         case _:
             yield path, refusal(path, error["input"])
 
 
-def _expected(path: Path) -> str:
+def _setting(path: Path) -> Setting:
     setting = setting_at(path)
     assert setting is not None, f"the models refuse {dotted(path)}, which they do not have"
-    return setting.expected
+    return setting
 
 
 def refusal(path: Path, value: object) -> str:
     """Say what the setting takes, and what it was given unless that is a secret."""
-    setting = setting_at(path)
-    assert setting is not None, f"the models refuse {dotted(path)}, which they do not have"
+    setting = _setting(path)
     text = f"must be {setting.expected}"
     if not setting.secret:
         text += f", not {shown(value)}"
@@ -61,20 +60,17 @@ def shown(value: object) -> str:
 
 
 def unknown_key(path: Path) -> str:
-    """Say which key may have been meant."""
+    """Say which key may have been meant by the last one of the path."""
     *above, key = path
     parent = setting_at(tuple(above)) or ROOT
-    close = _close(str(key), list(parent.children))
-    if close:
-        return f"unknown key, did you mean {close}?"
-    elsewhere = _elsewhere(str(key))
-    if elsewhere:
-        return f"unknown key, did you mean {elsewhere}?"
-    return f"unknown key; the keys here are {', '.join(_keys(parent))}"
-
-
-def _keys(setting: Setting) -> list[str]:
-    return [key for key in setting.children if key != ENTRY]
+    if parent.kind == "list":
+        return f"entries of a list go by number, as {dotted((*above, 0))}"
+    if parent.kind != "section":
+        return f"unknown key; {dotted(tuple(above))} is a single value"
+    meant = _close(str(key), list(parent.children)) or _elsewhere(str(key))
+    if meant:
+        return f"unknown key, did you mean {meant}?"
+    return f"unknown key; the keys here are {', '.join(parent.children)}"
 
 
 def _elsewhere(key: str) -> str | None:

@@ -20,9 +20,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from rookery.auth.passwords import BCRYPT_PASSWORD_BYTES_MAX, PasswordFormatError, parse_password
 from rookery.config.errors import Path
+from rookery.mqtt.topics import SHARE_PREFIX, TOPIC_BYTES_MAX, validate_topic_filter
 
-TOPIC_FILTER = r"^(?:(?:\+|[^+#/\x00]*)/)*(?:\+|#|[^+#/\x00]*)$"
 ANY_HOSTS = frozenset({"0.0.0.0", "::", ""})  # Addresses that stand for every interface.
 
 Problem = tuple[Path, str]
@@ -50,9 +51,16 @@ def _comma_list(value: object) -> object:
     return value
 
 
-def _single_line(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("U+0000 is in no MQTT string")
+def _mqtt_text(value: str) -> str:
+    if "\x00" in value or len(value.encode()) > 65535:
+        raise ValueError("not to be written in a packet")
+    return value
+
+
+def _topic_filter(value: str) -> str:
+    # An authorizer sees topic filters without their share group.
+    if value.startswith(SHARE_PREFIX) or not validate_topic_filter(value, TOPIC_BYTES_MAX):
+        raise ValueError("no topic filter")
     return value
 
 
@@ -62,7 +70,12 @@ Port = Annotated[
     Field(ge=0, le=65535),
     Expected('a port from 0 to 65535, as 1883 or ":1883" (0 lets the system choose one)'),
 ]
-MqttText = Annotated[str, AfterValidator(_single_line), Field(min_length=1, max_length=65535)]
+MqttText = Annotated[
+    str,
+    AfterValidator(_mqtt_text),
+    Field(min_length=1),
+    Expected("a text of 1 to 65535 bytes in UTF-8 without U+0000"),
+]
 Host = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._:%-]+$", max_length=255),
@@ -117,11 +130,30 @@ class User(Section):
     username: MqttText
     """The name the client gives in CONNECT."""
     password: Annotated[SecretStr, Field(min_length=1, max_length=65535)]
-    """The password in the form that `algorithm` names."""
+    """The password, or better its hash: `$2b$...` with algorithm `bcrypt`, `sha256$SALT$HEX` with
+    `sha256`. A password that is no hash is hashed while loading (`plain` keeps it as it is)."""
     algorithm: Literal["bcrypt", "sha256", "plain"] = "bcrypt"
-    """How the node keeps the password in memory."""
+    """How the password is hashed. Only `bcrypt` resists guessing by someone who has read the hash."""
     enabled: bool = True
     """Whether this user is let in."""
+
+    @property
+    def hashed(self) -> bool:
+        """Whether the configuration holds the hash and not the password itself."""
+        text = self.password.get_secret_value()
+        return parse_password(text, self.algorithm, self.username) is not None and (
+            self.algorithm != "plain"
+        )
+
+    def _problems(self) -> Iterable[Problem]:
+        try:
+            hashed = self.hashed
+        except PasswordFormatError as error:
+            yield ("password",), f"is no whole hash: {error}"
+            return
+        length = len(self.password.get_secret_value().encode())
+        if self.algorithm == "bcrypt" and not hashed and length > BCRYPT_PASSWORD_BYTES_MAX:
+            yield ("password",), f"is too long: bcrypt takes {BCRYPT_PASSWORD_BYTES_MAX} bytes"
 
 
 class Auth(Section):
@@ -349,7 +381,7 @@ class Rule(Section):
     """The requests the rule is about."""
     topic_filter: Annotated[
         MqttText,
-        Field(pattern=TOPIC_FILTER),
+        AfterValidator(_topic_filter),
         Expected("a topic filter: + and # fill a whole level, # only the last one"),
     ]
     """The topics the rule is about."""
@@ -452,8 +484,11 @@ class Config(Section):
             if listener.type == "unix":
                 continue
             assert listener.host is not None and listener.port is not None  # Filled in above.
-            own = bool(self.listeners) and self.listeners[index].port is not None
-            path: Path = ("listeners", index, "port") if own else ("broker", "mqtt_port")
-            yield path, listener.host, listener.port
+            listed: Path = ("listeners", index, "port")
+            yield (
+                listed if self.listeners else ("broker", "mqtt_port"),
+                listener.host,
+                listener.port,
+            )
         if self.metrics.enabled:
             yield ("broker", "metrics_port"), self.metrics.host, self.broker.metrics_port

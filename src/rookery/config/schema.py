@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal
 
@@ -61,9 +61,11 @@ def walk(setting: Setting, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
         yield from walk(child, (*path, key))
 
 
-def _section(model: type[Section], field: FieldInfo | None = None) -> Setting:
+def _section(model: type[Section], field: FieldInfo | None, *, optional: bool = False) -> Setting:
     children = {name: _of_field(child) for name, child in model.model_fields.items()}
-    return _setting("section", "a mapping with the keys " + ", ".join(children), field, children)
+    expected = "a mapping with the keys " + ", ".join(children)
+    made = _setting("section", expected, field, children, optional=optional)
+    return made if field else replace(made, description=model.__doc__ or "")
 
 
 def _of_field(field: FieldInfo) -> Setting:
@@ -87,7 +89,7 @@ def _of(annotation: Any, metadata: list[Any], field: FieldInfo | None) -> Settin
         entry = _of(typing.get_args(annotation)[0], [], None)
         return _setting("list", "a list", field, {ENTRY: entry}, optional=optional)
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return _section(annotation, field)
+        return _section(annotation, field, optional=optional)
     if origin is Literal:
         choices = typing.get_args(annotation)
         text = "one of " + ", ".join(choices)
@@ -110,7 +112,7 @@ def _scalar(annotation: Any, metadata: list[Any]) -> tuple[str, str]:
     if kind == "bool":
         return kind, "true or false"
     if kind == "text":
-        return kind, f"a text of 1 to {said[MaxLen].max_length} characters, none of them U+0000"
+        return kind, f"a text of 1 to {said[MaxLen].max_length} characters"
     number = "a whole number" if kind == "int" else "a number"
     return kind, f"{number} from {said[Ge].ge} to {said[Le].le}"
 
@@ -125,11 +127,12 @@ def _setting(
     secret: bool = False,
     choices: tuple[str, ...] = (),
 ) -> Setting:
+    description = (field.description if field else None) or ""
     return Setting(
         kind=kind,
         expected=expected + (", or null" if optional else ""),
-        description=" ".join((field.description or "").split()) if field else "",
-        default=field.default if field else None,
+        description=" ".join(description.split()),
+        default=field.get_default(call_default_factory=True, validated_data={}) if field else None,
         required=field.is_required() if field else False,
         optional=optional,
         secret=secret,
@@ -138,4 +141,4 @@ def _setting(
     )
 
 
-ROOT = _section(Config)
+ROOT = _section(Config, None)

@@ -158,7 +158,7 @@ def _assign(tree: Node | None, path: Path, depth: int, value: Node) -> Node:
     if isinstance(part, int):
         entries = list(content) if isinstance(content, list) else []
         if part > len(entries):
-            raise IndexError(f"the list has {len(entries)} entries, the next is {len(entries)}")
+            raise IndexError(f"the list ends before it; the next free number is {len(entries)}")
         below = entries[part] if part < len(entries) else None
         entries[part : part + 1] = [_assign(below, path, depth + 1, value)]
         return Node(entries, origin, key_origin)

@@ -36,11 +36,11 @@ def _public(listener: Listener) -> bool:
 
 def _users(config: Config) -> Iterator[str]:
     auth = config.broker.auth
-    plain = [user.username for user in auth.users if user.algorithm == "plain"]
-    if plain:
+    clear = [user.username for user in auth.users if not user.hashed]
+    if clear:
         yield (
-            f"the passwords of {', '.join(plain)} are kept as plain text: set algorithm to bcrypt in "
-            "broker.auth.users"
+            f"the configuration holds the passwords of {', '.join(clear)} in plain text: put their bcrypt "
+            "hashes there instead"
         )
     if auth.enabled is False and auth.users:
         yield "broker.auth.users is not used: broker.auth.enabled is false, so everyone is let in"
