@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, SecretStr
 
-from rookery.config.errors import Origin, Path
+from rookery.config.errors import Origin, Path, dotted
 from rookery.config.load import Loaded
 
 MASK = "***"
@@ -17,6 +17,11 @@ class Row:
     path: Path
     value: bool | int | float | str | list[object] | None
     origin: Origin
+
+    @property
+    def name(self) -> str:
+        """The path as people write it."""
+        return dotted(self.path)
 
 
 def explain(loaded: Loaded) -> list[Row]:

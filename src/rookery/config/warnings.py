@@ -19,7 +19,7 @@ def _access(config: Config) -> Iterator[str]:
         places = ", ".join(f"{item.name} ({item.host}:{item.port})" for item in public)
         yield (
             f"anonymous access is open on {places}: set broker.auth.enabled to true and list users in "
-            "broker.auth.users, or listen on 127.0.0.1"
+            "broker.auth.users, or give the listeners the host 127.0.0.1"
         )
 
 

@@ -1,0 +1,5 @@
+"""``python -m rookery``: the same as the ``rookery`` command."""
+
+from rookery.cli.main import main
+
+main()

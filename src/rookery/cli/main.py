@@ -1,0 +1,49 @@
+"""The ``rookery`` command.
+
+Modules of commands import the rest of Rookery inside their functions, so that ``rookery --help`` and each
+command load no more than they need. Every command ends with one of three codes: 0, it was done; 1, it was
+not, and standard error says why; 2, the command line itself is wrong.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from rookery.cli import config
+
+app = typer.Typer(
+    name="rookery",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # Its tracebacks show the values of variables, passwords too.
+    epilog="Exit codes: 0 done, 1 failed (standard error says why), 2 wrong command line.",
+)
+app.add_typer(config.app, name="config")
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        typer.echo(f"rookery {version('rookery')}")
+    except PackageNotFoundError:  # Run from the source tree.
+        typer.echo("rookery, not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def rookery(
+    version_wanted: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Rookery, an MQTT 3.1, 3.1.1 and 5.0 broker."""
+
+
+def main() -> None:
+    """Run the command line; the console script of the package."""
+    app()
