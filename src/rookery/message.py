@@ -12,7 +12,7 @@ from rookery.mqtt.encode import PACKET_ID_WIRE, encode_properties, publish_head,
 from rookery.mqtt.link import Link
 from rookery.mqtt.packets import Publish, Will
 from rookery.mqtt.properties import Properties
-from rookery.mqtt.types import PUBLISH, V5
+from rookery.mqtt.types import PACKET_BYTES_LIMIT, PUBLISH, V5
 
 NO_IDENTIFIERS: Final[tuple[int, ...]] = ()
 
@@ -140,7 +140,7 @@ class Delivery:
             if (
                 self.message.expires_at is not None
                 or link.topic_aliases_out_max > 0
-                or self.size_bytes_max() > link.packet_bytes_out_max
+                or link.packet_bytes_out_max < PACKET_BYTES_LIMIT
             ):
                 return link.send(self.publish(packet_id, False, now))
             head = self._head_5
@@ -185,14 +185,6 @@ class Delivery:
             packet_id,
             properties,
         )
-
-    def size_bytes_max(self) -> int:
-        """At least the packet's size, exact enough to skip the exact count for small messages."""
-        message = self.message
-        size = len(message.topic_wire) + len(message.payload) + 16
-        if message.properties is not None or self.identifiers:
-            size += len(self._properties_wire())
-        return size
 
     def _properties_wire(self) -> bytes:
         properties = self.message.properties

@@ -17,6 +17,10 @@ ENTRY_BYTES: Final = 256
 """About what an entry costs besides its topic name and its recipients."""
 FREED_PER_CHANGE: Final = 4
 HEAVY_RECIPIENTS: Final = 4_096
+"""Matches of more recipients are freed one per change."""
+RECIPIENTS_MAX: Final = 65_536
+"""Matches of more are not remembered: delivering costs far more than to find them again, and to
+forget them would stall the one who unsubscribes."""
 
 
 class MatchCache:
@@ -41,6 +45,8 @@ class MatchCache:
 
     def put(self, topic: str, matches: Matches) -> None:
         """Remember what a topic name reaches, in place of the least recently used."""
+        if len(matches.recipients) > RECIPIENTS_MAX:
+            return
         size_bytes = entry_bytes(topic, matches)
         young = self._young
         if len(young) >= YOUNG_TOPICS_MAX or (

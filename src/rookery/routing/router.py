@@ -51,6 +51,8 @@ class Router:
         """How many subscriptions there are, shared ones included."""
         self.share_count = 0
         """How many of them are shared."""
+        self.filter_count = 0
+        """How many different topic filters they have."""
         self._share_strategy = share_strategy
         self._exact: WideDict[str, Audience] = WideDict()
         self._root = Node()
@@ -88,6 +90,7 @@ class Router:
             if audience is None or not self._leave(audience, subscriber, topic_filter, share):
                 return False
             if is_deserted(audience):
+                self.filter_count -= 1
                 self._exact.pop(topic_filter)
             return True
         levels = topic_filter.split("/")
@@ -99,6 +102,7 @@ class Router:
         if audience is None or not self._leave(audience, subscriber, topic_filter, share):
             return False
         if is_deserted(audience):
+            self.filter_count -= 1
             if levels[-1] == "#":
                 node.rest = None
             else:
@@ -168,6 +172,7 @@ class Router:
             audience = self._exact.get(topic_filter)
             if audience is None:
                 audience = Audience()
+                self.filter_count += 1
                 self._exact.put(topic_filter, audience)
             return audience
         node = self._root
@@ -176,6 +181,7 @@ class Router:
                 audience = node.rest
                 if audience is None:
                     audience = Audience()
+                    self.filter_count += 1
                     node.rest = audience
                 return audience
             child = node.plus if level == "+" else node.get(level)
@@ -189,6 +195,7 @@ class Router:
         audience = node.here
         if audience is None:
             audience = Audience()
+            self.filter_count += 1
             node.here = audience
         return audience
 

@@ -68,8 +68,13 @@ class WideDict(Generic[K, V]):
             self._value = None
             self._parts = None
         elif parts is not None:
-            part = parts[0] if len(parts) == 1 else parts[part_of(hash(key))]
+            number = 0 if len(parts) == 1 else part_of(hash(key))
+            part = parts[number]
             del part[key]
+            if not part:
+                parts[
+                    number
+                ] = {}  # An emptied dict keeps its table: free that now, not all at once.
         return value
 
     def values_into(self, values: list[V]) -> None:

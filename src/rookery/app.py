@@ -1,0 +1,250 @@
+"""The composition root: the only place that names concrete adapters.
+
+``Node`` is one broker process as an object: made from a configuration, started and stopped in a running
+event loop. The command line runs one; tests run many.
+"""
+
+import asyncio
+import gc
+import platform
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from rookery import __version__
+from rookery.actors.clock import SystemClock
+from rookery.auth.anonymous import AnonymousAuthenticator
+from rookery.auth.passwords import read_password
+from rookery.auth.rules import Rule, RulesAuthorizer
+from rookery.auth.users import User, UsersAuthenticator
+from rookery.config.models import Config, Listener
+from rookery.config.settings import to_settings
+from rookery.engine.broker import Broker
+from rookery.engine.gauges import BrokerGauges
+from rookery.engine.sys_topics import LoadAverages, sys_messages
+from rookery.net.acceptor import Acceptor, Links, Transport
+from rookery.net.listening import TcpSpec, UnixSpec, describe, listen
+from rookery.net.poller import Poller
+from rookery.net.tls import server_context
+from rookery.observe.health import Health
+from rookery.observe.http import ObserveServer
+from rookery.observe.lag import LagProbe
+from rookery.observe.metrics import NodeCollector, node_registry
+from rookery.store.memory import MemoryStore
+
+log: Final = structlog.get_logger("rookery.app")
+
+DRAIN_SECONDS_MAX: Final = 5.0
+"""How long clients may take to read their last packets, and commits to finish, at a stop."""
+LOAD_SECONDS: Final = 5.0
+"""How often the load averages are fed."""
+LOGIN_REMEMBER_SECONDS: Final = 60.0
+"""How long a password that was right is not hashed again."""
+
+
+def compiled() -> bool:
+    """Whether the core runs as machine code."""
+    from rookery.mqtt import link
+
+    return not str(link.__file__).endswith(".py")
+
+
+def tune_collector() -> None:
+    """Keep Python's cycle collector off the hot path.
+
+    Messages live and die by reference counting; what is collected is the rare cycle. Young
+    collections are spread far apart and what the start left behind is not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 1_000)
+
+
+class Node:
+    """One node."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.ports: dict[str, int] = {}
+        """The TCP port each listener got, by its name, and ``metrics`` for the metrics port."""
+        self.addresses: list[str] = []
+        """Where the node listens, for people."""
+        self.health = Health()
+        clock = SystemClock()
+        self._clock = clock
+        self._authenticator = _authenticator(config, clock)
+        self._store = MemoryStore()
+        self.broker = Broker(
+            to_settings(config), self._store, self._authenticator, _authorizer(config), clock
+        )
+        self._gauges = BrokerGauges(self.broker)
+        self._lag = LagProbe(self.broker.stats)
+        self._loads = LoadAverages(self.broker.stats, self.broker.now)
+        self._links = Links(self.broker)
+        self._acceptors: list[Acceptor] = []
+        self._poller: Poller | None = None
+        self._observer: ObserveServer | None = None
+
+    async def start(self) -> None:
+        """Open everything; on failure close what was opened and raise."""
+        poller = Poller(self.broker, asyncio.get_running_loop())
+        self._poller = poller
+        try:
+            for listener in self.config.active_listeners:
+                self._open(listener, poller)
+            if self.config.metrics.enabled:
+                await self._start_observer()
+        except BaseException:
+            await self.stop()
+            raise
+        self._lag.start()
+        poller.start()
+        if self.config.mqtt.sys_interval_seconds:
+            self.broker.tasks.start("sys_topics", self._publish_sys())
+        self.broker.tasks.start("load_averages", self._observe_load())
+        self.health.add_check("listeners", self._check_listeners)
+        self.health.add_check("commits", self._check_commits)
+        self.health.mark_started()
+        log.info(
+            "node_started",
+            node_id=self.config.broker.node_id,
+            version=__version__,
+            compiled=compiled(),
+            python=platform.python_version(),
+            listeners=self.addresses,
+        )
+
+    async def stop(self) -> None:
+        """Drain: accept no more, send the clients away, finish the commits, close."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self.broker.drain()
+        self.broker.request_turn()
+        await self._drained()
+        for io in list(self._links.open):
+            io.abort()
+        self._lag.stop()
+        await self.broker.tasks.stop()
+        if self._observer is not None:
+            await self._observer.stop()
+        await self._store.close()
+        if self._poller is not None:
+            self._poller.stop()
+            self._poller = None
+        if isinstance(self._authenticator, UsersAuthenticator):
+            self._authenticator.close()
+        log.info("node_stopped", node_id=self.config.broker.node_id)
+
+    async def _drained(self) -> None:
+        deadline = self._clock.monotonic() + DRAIN_SECONDS_MAX
+        while self._links.open or not self.broker.committer.idle():
+            if self._clock.monotonic() >= deadline:
+                log.warning("drain_incomplete", links=len(self._links.open))
+                return
+            await asyncio.sleep(0.01)
+
+    def _open(self, listener: Listener, poller: Poller) -> None:
+        assert listener.name is not None
+        transport = _transport(listener)
+        for sock in listen(_spec(listener)):
+            acceptor = Acceptor(sock, listener.name, transport, poller, self.broker, self._links)
+            self._acceptors.append(acceptor)
+            self.addresses.append(describe(sock, listener.type))
+            if sock.family != socket.AF_UNIX:
+                self.ports[listener.name] = sock.getsockname()[1]
+
+    async def _start_observer(self) -> None:
+        collector = NodeCollector(
+            self.broker.stats, self._gauges, self._lag, self._clock, __version__, compiled()
+        )
+        self._observer = ObserveServer(node_registry(collector), self.health)
+        host = self.config.metrics.host
+        port = await self._observer.start(host, self.config.broker.metrics_port)
+        self.ports["metrics"] = port
+        self.addresses.append(f"http://{host}:{port}/metrics")
+
+    def _check_listeners(self) -> tuple[bool, str]:
+        if self.broker.draining:
+            return False, "the node is shutting down"
+        return True, f"{len(self._acceptors)} open"
+
+    def _check_commits(self) -> tuple[bool, str]:
+        if self.broker.committer.failing:
+            return False, "the last commit failed"
+        return True, f"durability {self._store.durability}"
+
+    async def _publish_sys(self) -> None:
+        while True:
+            for topic, payload in self._sys_messages():
+                self.broker.publish(topic, payload, True)
+            await asyncio.sleep(self.config.mqtt.sys_interval_seconds)
+
+    def _sys_messages(self) -> Iterable[tuple[str, bytes]]:
+        return sys_messages(
+            self.broker.stats,
+            self._gauges,
+            self._loads,
+            node_id=self.config.broker.node_id,
+            version=__version__,
+            now=self._clock.monotonic(),
+            wall=self._clock.wall(),
+        )
+
+    async def _observe_load(self) -> None:
+        while True:
+            await asyncio.sleep(LOAD_SECONDS)
+            self._loads.observe(self.broker.stats, self._clock.monotonic())
+
+
+def _authenticator(
+    config: Config, clock: SystemClock
+) -> UsersAuthenticator | AnonymousAuthenticator:
+    if config.broker.auth.anonymous_allowed:
+        return AnonymousAuthenticator()
+    users = []
+    for user in config.broker.auth.users:
+        stored, _ = read_password(user.password.get_secret_value(), user.algorithm, user.username)
+        users.append(User(user.username, stored, user.enabled))
+    return UsersAuthenticator(users, clock, remember_seconds=LOGIN_REMEMBER_SECONDS)
+
+
+def _authorizer(config: Config) -> RulesAuthorizer:
+    authorization = config.authorization
+    rules = [
+        Rule(
+            allow=rule.permission == "allow",
+            action=rule.action,
+            topic_filter=rule.topic_filter,
+            username=rule.username,
+            client_id=rule.client_id,
+        )
+        for rule in authorization.rules
+    ]
+    return RulesAuthorizer(rules, authorization.default == "allow")
+
+
+def _spec(listener: Listener) -> TcpSpec | UnixSpec:
+    assert listener.name is not None
+    if listener.type == "unix":
+        assert listener.path is not None
+        return UnixSpec(listener.name, listener.path, backlog=listener.backlog)
+    assert listener.host is not None and listener.port is not None
+    return TcpSpec(listener.name, listener.host, listener.port, backlog=listener.backlog)
+
+
+def _transport(listener: Listener) -> Transport:
+    context = None
+    if listener.tls is not None:
+        tls = listener.tls
+        context = server_context(
+            Path(tls.certificate),
+            Path(tls.private_key),
+            None if tls.ca is None else Path(tls.ca),
+            tls.client_certificate,
+            None if tls.password is None else tls.password.get_secret_value(),
+        )
+    path = listener.path if listener.type in ("ws", "wss") else None
+    return Transport(listener.proxy_protocol, context, path)

@@ -1,0 +1,338 @@
+"""From a CONNECT to an attached session: limits, identity, authentication, claim, CONNACK.
+
+The steps read top to bottom; each returns or raises ``NotAdmitted`` with the reason code the client is
+told. What takes time (hashing, a round of enhanced authentication) runs off the loop; the link holds
+its packets until the answer is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Final
+
+from rookery.actors.clock import new_client_id
+from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
+from rookery.engine.stats import END_NOT_AUTHORIZED
+from rookery.mqtt.errors import ProtocolViolation
+from rookery.mqtt.packets import Auth, ConnAck, Connect, Will
+from rookery.mqtt.properties import Properties
+from rookery.mqtt.topics import validate_topic_name
+from rookery.mqtt.types import PACKET_BYTES_LIMIT, V3_1, V5, ReasonCode
+from rookery.ports import Accepted, Attempt, Challenge, Principal, Refused
+
+if TYPE_CHECKING:
+    from rookery.engine.broker import Broker
+    from rookery.engine.session_actor import SessionActor
+
+RECEIVE_MAXIMUM_DEFAULT: Final = 65_535
+
+
+class NotAdmitted(Exception):
+    """The client is refused with this reason code; the text is for the operator."""
+
+    def __init__(self, reason_code: ReasonCode, text: str) -> None:
+        super().__init__(text)
+        self.reason_code = reason_code
+        self.text = text
+
+
+class Admission:
+    """Lets clients in."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._limits = broker.settings.limits
+        self._behaviour = broker.settings.behaviour
+
+    def begin(self, client: ClientLink, connect: Connect, now: float) -> None:
+        """A CONNECT came."""
+        if client.stage != WAITING:
+            raise ProtocolViolation("a second CONNECT")  # [MQTT-3.1.0-2]
+        client.connect = connect
+        self._broker.stats.connects_received += 1
+        client.stage = ADMITTING
+        try:
+            self._check(connect)
+            verdict = self._authenticate(client, connect)
+        except NotAdmitted as refusal:
+            self._refuse(client, refusal.reason_code, refusal.text)
+            return
+        self._decide_or_wait(client, verdict)
+
+    def proceed(self, client: ClientLink, auth: Auth) -> None:
+        """An AUTH came: the next step of an authentication, or the start of another one."""
+        properties = auth.properties
+        method = None if properties is None else properties.authentication_method
+        connect = client.connect
+        if connect is None or connect.properties is None:
+            raise ProtocolViolation("AUTH without an authentication method in CONNECT")
+        if connect.properties.authentication_method is None:
+            # [MQTT-4.12.0-6] No AUTH without a method in the CONNECT.
+            raise ProtocolViolation("AUTH without an authentication method in CONNECT")
+        if method != connect.properties.authentication_method:
+            # [MQTT-4.12.0-5] The method stays the same for the whole link.
+            raise ProtocolViolation(
+                "the authentication method changed", ReasonCode.BAD_AUTHENTICATION_METHOD
+            )
+        attached = client.actor is not None
+        if auth.reason_code == ReasonCode.RE_AUTHENTICATE:
+            if not attached or client.exchange_running:
+                raise ProtocolViolation("re-authentication is not possible now")
+            client.exchange = self._broker.authenticator.begin(method, attempt_of(client, connect))
+            client.exchange_running = True
+        elif not client.exchange_running:
+            raise ProtocolViolation("AUTH without an authentication under way")
+        assert client.exchange is not None
+        data = None if properties is None else properties.authentication_data
+        client.stage = ADMITTING
+        self._decide_or_wait(client, client.exchange.step(data))
+
+    def _check(self, connect: Connect) -> None:
+        limits = self._limits
+        if self._broker.draining:
+            raise NotAdmitted(ReasonCode.SERVER_SHUTTING_DOWN, "the node is shutting down")
+        if self._broker.registry.attached >= limits.connections_max:
+            raise NotAdmitted(
+                ReasonCode.QUOTA_EXCEEDED, f"there are {limits.connections_max} connections already"
+            )
+        client_id = connect.client_id
+        if len(client_id.encode()) > limits.client_id_bytes_max:
+            raise NotAdmitted(
+                ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+                f"the client id is longer than {limits.client_id_bytes_max} bytes",
+            )
+        if not client_id and (
+            connect.version == V3_1 or (connect.version != V5 and not connect.clean_start)
+        ):
+            # [MQTT-3.1.3-8] 3.1.1 may leave the id to the node only with a clean session.
+            raise NotAdmitted(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the client id is empty")
+        will = connect.will
+        if will is not None and (
+            not validate_topic_name(will.topic)
+            or will.topic.count("/") >= limits.topic_levels_max
+        ):
+            raise NotAdmitted(ReasonCode.TOPIC_NAME_INVALID, "the will topic is not valid")
+
+    def _authenticate(
+        self, client: ClientLink, connect: Connect
+    ) -> Accepted | Refused | Awaitable[Accepted | Refused | Challenge]:
+        authenticator = self._broker.authenticator
+        attempt = attempt_of(client, connect)
+        properties = connect.properties
+        if properties is None or properties.authentication_method is None:
+            return authenticator.authenticate(attempt)
+        method = properties.authentication_method
+        if method not in authenticator.methods:
+            # [MQTT-4.12.0-1]
+            raise NotAdmitted(
+                ReasonCode.BAD_AUTHENTICATION_METHOD, f"no authentication method {method!r}"
+            )
+        client.exchange = authenticator.begin(method, attempt)
+        client.exchange_running = True
+        return client.exchange.step(properties.authentication_data)
+
+    def _decide_or_wait(
+        self,
+        client: ClientLink,
+        verdict: Accepted | Refused | Challenge | Awaitable[Accepted | Refused | Challenge],
+    ) -> None:
+        if isinstance(verdict, Accepted | Refused | Challenge):
+            self._decide(client, verdict)
+        else:
+            self._broker.tasks.start("authenticate", self._wait(client, verdict))
+
+    async def _wait(
+        self, client: ClientLink, verdict: Awaitable[Accepted | Refused | Challenge]
+    ) -> None:
+        decision = await verdict
+        broker = self._broker
+        broker.read_clock()
+        if client.stage != ENDED:
+            self._decide(client, decision)
+            client.io.resume()
+            client.work(broker.now)
+        broker.request_turn()
+
+    def _decide(self, client: ClientLink, verdict: Accepted | Refused | Challenge) -> None:
+        connect = client.connect
+        assert connect is not None
+        if isinstance(verdict, Refused):
+            self._refuse(client, verdict.reason_code, verdict.reason)
+            return
+        data = verdict.data
+        if isinstance(verdict, Challenge):
+            # [MQTT-4.12.0-2] The next packet must be the client's AUTH.
+            client.stage = WAITING if client.actor is None else ATTACHED
+            client.link.send(auth_packet(connect, ReasonCode.CONTINUE_AUTHENTICATION, data))
+            client.io.request_flush()
+            return
+        client.exchange_running = False
+        if client.actor is not None:
+            client.stage = ATTACHED
+            client.actor.principal = verdict.principal
+            client.actor.publish_permissions.clear()
+            client.link.send(auth_packet(connect, ReasonCode.SUCCESS, data))
+            client.io.request_flush()
+            return
+        try:
+            self._attach(client, connect, verdict.principal, data)
+        except NotAdmitted as refusal:
+            self._refuse(client, refusal.reason_code, refusal.text)
+
+    def _attach(
+        self, client: ClientLink, connect: Connect, principal: Principal, data: bytes | None
+    ) -> None:
+        broker = self._broker
+        will = connect.will
+        if will is not None and not broker.authorizer.may_publish(
+            principal, will.topic, will.qos, will.retain
+        ):
+            raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, f"may not publish its will to {will.topic}")
+        assigned = ""
+        if not connect.client_id:
+            assigned = new_client_id()  # [MQTT-3.1.3-6]
+        client_id = connect.client_id or assigned
+        actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
+        client.stage = ATTACHED
+        self._open(client, connect)
+        broker.registry.attach(
+            actor, client, self._expiry_seconds(connect), self._window_max(connect)
+        )
+        broker.registry.set_will(actor, connect)
+        client.link.send(
+            ConnAck(
+                ReasonCode.SUCCESS,
+                present,
+                self._connack_properties(client, connect, assigned, data),
+            )
+        )
+        broker.stats.connects_accepted += 1
+        broker.stats.packets_sent += 1
+        broker.log_connect(client, client_id, present)
+        if present:
+            self._resume(actor, client)
+        client.io.request_flush()
+
+    def _open(self, client: ClientLink, connect: Connect) -> None:
+        properties = connect.properties
+        packet_bytes_max = PACKET_BYTES_LIMIT
+        aliases_max = 0
+        if properties is not None:
+            if properties.maximum_packet_size is not None:
+                packet_bytes_max = min(properties.maximum_packet_size, PACKET_BYTES_LIMIT)
+            if properties.topic_alias_maximum is not None:
+                aliases_max = min(
+                    properties.topic_alias_maximum, self._limits.topic_aliases_out_max
+                )
+        client.link.open_output(packet_bytes_max, aliases_max)
+        client.keep_alive_seconds = self._keep_alive_seconds(connect)
+        if connect.version == V5:
+            client.receive_maximum = self._limits.receive_maximum
+        if client.keep_alive_seconds:
+            self._broker.timers.at(self._broker.now + 1.5 * client.keep_alive_seconds, client)
+
+    def _resume(self, actor: SessionActor, client: ClientLink) -> None:
+        now = self._broker.now
+        before = actor.session.outbound
+        before.resend(client.link, now)
+        self._broker.stats.messages_sent += len(before.inflight)
+        self._broker.stats.packets_sent += len(before.inflight) + len(before.released)
+        actor.advance(now)
+
+    def _keep_alive_seconds(self, connect: Connect) -> int:
+        if connect.version != V5:
+            return connect.keep_alive_seconds
+        if self._behaviour.server_keep_alive_seconds is not None:
+            return self._behaviour.server_keep_alive_seconds
+        longest = self._limits.keep_alive_seconds_max
+        asked = connect.keep_alive_seconds
+        if asked > longest or (asked == 0 and longest < 65_535):
+            return longest
+        return asked
+
+    def _expiry_seconds(self, connect: Connect) -> int:
+        if connect.version != V5:
+            if connect.clean_start:
+                return 0
+            return self._behaviour.persistent_session_expiry_seconds
+        properties = connect.properties
+        if properties is None or properties.session_expiry_interval is None:
+            return 0
+        return min(properties.session_expiry_interval, self._limits.session_expiry_seconds_max)
+
+    def _window_max(self, connect: Connect) -> int:
+        properties = connect.properties
+        receive_maximum = RECEIVE_MAXIMUM_DEFAULT
+        if properties is not None and properties.receive_maximum is not None:
+            receive_maximum = properties.receive_maximum  # [MQTT-3.3.4-9]
+        return min(receive_maximum, self._limits.inflight_max)
+
+    def _connack_properties(
+        self, client: ClientLink, connect: Connect, assigned: str, data: bytes | None
+    ) -> Properties | None:
+        if connect.version != V5:
+            return None
+        limits = self._limits
+        asked = connect.properties
+        told = Properties()
+        if assigned:
+            told.assigned_client_identifier = assigned
+        if limits.receive_maximum < RECEIVE_MAXIMUM_DEFAULT:
+            told.receive_maximum = limits.receive_maximum
+        if limits.packet_bytes_max < PACKET_BYTES_LIMIT:
+            told.maximum_packet_size = limits.packet_bytes_max
+        if limits.topic_aliases_in_max:
+            told.topic_alias_maximum = limits.topic_aliases_in_max
+        if client.keep_alive_seconds != connect.keep_alive_seconds:
+            told.server_keep_alive = client.keep_alive_seconds  # [MQTT-3.1.2-21]
+        if asked is None:
+            return told
+        granted = self._expiry_seconds(connect)
+        if asked.session_expiry_interval is not None and granted != asked.session_expiry_interval:
+            told.session_expiry_interval = granted
+        if asked.request_response_information == 1:
+            told.response_information = self._behaviour.response_information
+        if asked.authentication_method is not None:
+            told.authentication_method = asked.authentication_method  # [MQTT-4.12.0-5]
+            told.authentication_data = data
+        return told
+
+    def _refuse(self, client: ClientLink, reason_code: ReasonCode, text: str) -> None:
+        """Tell the client no more than the reason code, and the operator all of it."""
+        broker = self._broker
+        broker.stats.refuse_connect(reason_code)
+        broker.log_refusal(client, reason_code.name.lower(), text)
+        if client.actor is not None:
+            client.stage = ATTACHED
+            client.disconnect(reason_code, END_NOT_AUTHORIZED, "")
+            return
+        properties: Properties | None = None
+        if reason_code == ReasonCode.SERVER_SHUTTING_DOWN:
+            reference = self._behaviour.server_reference
+            if reference is not None:
+                reason_code = ReasonCode.USE_ANOTHER_SERVER
+                properties = Properties()
+                properties.server_reference = reference
+        client.link.send(ConnAck(reason_code, False, properties))
+        client.end(END_NOT_AUTHORIZED)
+
+
+def attempt_of(client: ClientLink, connect: Connect) -> Attempt:
+    """What the authenticator is told."""
+    return Attempt(
+        client_id=connect.client_id,
+        username=connect.username,
+        password=connect.password,
+        address=client.address,
+        listener=client.listener,
+        certificate=client.io.certificate(),
+    )
+
+
+def auth_packet(connect: Connect, reason_code: ReasonCode, data: bytes | None) -> Auth:
+    """An AUTH to the client, by the method of its CONNECT. [MQTT-4.12.0-5]"""
+    properties = Properties()
+    if connect.properties is not None:
+        properties.authentication_method = connect.properties.authentication_method
+    properties.authentication_data = data
+    return Auth(reason_code, properties)

@@ -1,0 +1,220 @@
+"""The broker of one node: its parts, its turn, and what they tell the operator.
+
+A turn is what one wake-up of the loop does: packets are stepped through, ready sessions drained, the
+turn's records committed. Whoever brings work from elsewhere (a timer, a finished authentication) calls
+``request_turn``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from rookery.actors.scheduler import Actor, Scheduler
+from rookery.actors.tasks import Tasks
+from rookery.actors.timers import Timed, Timers
+from rookery.engine.admission import Admission
+from rookery.engine.committer import Committer
+from rookery.engine.publishing import Publishing
+from rookery.engine.registry import Registry
+from rookery.engine.session_actor import SessionActor
+from rookery.engine.settings import Settings
+from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN, Stats
+from rookery.engine.subscribing import Subscribing
+from rookery.message import Message, node_message
+from rookery.mqtt.types import ReasonCode
+from rookery.ports import Authenticator, Authorizer, Clock, Store
+from rookery.routing.retained import RetainedIndex
+from rookery.routing.router import Router
+
+if TYPE_CHECKING:
+    from rookery.engine.client_link import ClientLink
+
+log: Final = structlog.get_logger("rookery.engine")
+
+TURN_DELIVERIES_MAX: Final = 8_000
+"""Deliveries after which a turn takes no more packets, so that no turn lasts more than some ms."""
+
+TIMERS_PER_TURN_MAX: Final = 2_000
+
+CRASHES_MAX: Final = 3
+"""Crashes after which a session is given up rather than begun again."""
+
+
+class RetainedExpiry(Timed):
+    """Clears a retained message when it expires, if it is still the same one."""
+
+    def __init__(self, broker: Broker, message: Message) -> None:
+        self._broker = broker
+        self._message = message
+
+    def due(self, now: float) -> None:
+        """The message has expired. [MQTT-3.3.2-5]"""
+        message = self._message
+        if message.expired(now):
+            self._broker.retained.remove_if(message.topic, message)
+        elif message.expires_at is not None:
+            self._broker.timers.at(message.expires_at, self)
+
+
+class Broker:
+    """One node's broker. The network feeds it; it knows no socket and no file."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        clock: Clock,
+    ) -> None:
+        self.settings = settings
+        self.authenticator = authenticator
+        self.authorizer = authorizer
+        self.clock = clock
+        self.now: float = clock.monotonic()
+        """The monotonic clock as of this turn."""
+        self.draining: bool = False
+        self.request_turn: Callable[[], None] = _no_turn
+        """Set by whoever drives the turns: asks for one soon."""
+        self.stats = Stats(self.now)
+        self.timers = Timers(self.now)
+        self.scheduler = Scheduler(self._crashed)
+        self.tasks = Tasks(self._task_failed)
+        self.router = Router(settings.behaviour.share_strategy)
+        self.retained = RetainedIndex()
+        self.committer = Committer(store, self.stats)
+        self.registry = Registry(self)
+        self.publishing = Publishing(self)
+        self.subscribing = Subscribing(self)
+        self.admission = Admission(self)
+        self._authorizer_generation: int = authorizer.generation
+
+    def read_clock(self) -> float:
+        """Bring ``now`` up to date; once per turn and after anything that waited."""
+        self.now = self.clock.monotonic()
+        return self.now
+
+    def begin_turn(self) -> None:
+        """Start a turn: time, timers, what was put off."""
+        now = self.read_clock()
+        self.publishing.deliveries = 0
+        if self.authorizer.generation != self._authorizer_generation:
+            self._forget_permissions()
+        if self.timers.advance(now, TIMERS_PER_TURN_MAX):
+            self.request_turn()
+        self.scheduler.begin_turn()
+
+    def end_turn(self) -> None:
+        """Drain every ready session, then commit what the turn recorded."""
+        self.scheduler.run(self.now)
+        self.committer.flush()
+        if self.scheduler.later:
+            self.request_turn()
+
+    def turn_is_full(self) -> bool:
+        """Whether this turn has delivered enough for the others to have theirs."""
+        return self.publishing.deliveries >= TURN_DELIVERIES_MAX
+
+    def publish(self, topic: str, payload: bytes, retain: bool) -> None:
+        """Publish a message of the node's own."""
+        self.publishing.publish(node_message(topic, payload, retain, self.now))
+        self.request_turn()
+
+    def has_room_to_retain(self, message: Message) -> bool:
+        """Whether the retained messages stay within their limits with this one."""
+        limits = self.settings.limits
+        retained = self.retained
+        known = retained.get(message.topic)
+        count = retained.count + (0 if known is not None else 1)
+        size = retained.bytes + message.size_bytes - (0 if known is None else known.size_bytes)
+        return count <= limits.retained_messages_max and size <= limits.retained_bytes_max
+
+    def expire_retained_later(self, message: Message) -> None:
+        """Have a retained message with an expiry cleared in time."""
+        if message.expires_at is not None:
+            self.timers.at(message.expires_at, RetainedExpiry(self, message))
+
+    def drain(self) -> None:
+        """Send every client away: the node is shutting down."""
+        self.draining = True
+        reason_code = ReasonCode.SERVER_SHUTTING_DOWN
+        if self.settings.behaviour.server_reference is not None:
+            reason_code = ReasonCode.USE_ANOTHER_SERVER
+        for actor in list(self.registry.actors.values()):
+            if actor.client is not None:
+                actor.session.will = None  # The client did nothing wrong and may be back at once.
+                actor.client.disconnect(reason_code, END_SHUTDOWN, "")
+
+    def link_crashed(self, client: ClientLink, error: Exception) -> None:
+        """A fault of ours in a client's step: it costs that client its link, nobody else anything."""
+        log.error("link_crashed", client_id=client.client_id, address=client.address, exc_info=error)
+        self.stats.supervisor_restarts += 1
+        client.disconnect(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, END_INTERNAL, "")
+
+    def _crashed(self, actor: Actor, error: Exception) -> None:
+        assert isinstance(actor, SessionActor)
+        self.stats.supervisor_restarts += 1
+        actor.crashes += 1
+        log.error(
+            "session_crashed", client_id=actor.client_id, crashes=actor.crashes, exc_info=error
+        )
+        if actor.client is not None:
+            actor.client.disconnect(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, END_INTERNAL, "")
+        if actor.crashes >= CRASHES_MAX:
+            log.error("session_given_up", client_id=actor.client_id, crashes=actor.crashes)
+            self.registry.end_session(actor)
+
+    def _task_failed(self, name: str, error: BaseException) -> None:
+        log.error("task_failed", task=name, exc_info=error)
+
+    def _forget_permissions(self) -> None:
+        self._authorizer_generation = self.authorizer.generation
+        for actor in self.registry.actors.values():
+            actor.publish_permissions.clear()
+
+    def log_connect(self, client: ClientLink, client_id: str, present: bool) -> None:
+        """A client was let in."""
+        log.info(
+            "client_connected",
+            client_id=client_id,
+            address=client.address,
+            listener=client.listener,
+            version=client.link.version,
+            session_present=present,
+        )
+
+    def log_disconnect(self, client: ClientLink, client_id: str, reason: str) -> None:
+        """A client's link ended."""
+        log.info("client_disconnected", client_id=client_id, address=client.address, reason=reason)
+
+    def log_refusal(self, client: ClientLink, reason: str, text: str) -> None:
+        """A client was refused or put out for what it sent."""
+        connect = client.connect
+        log.warning(
+            "client_refused",
+            client_id=client.client_id,
+            username=None if connect is None else connect.username,
+            address=client.address,
+            listener=client.listener,
+            reason=reason,
+            detail=text,
+        )
+
+    def log_accept_failed(self, listener: str, detail: str) -> None:
+        """The operating system gave no connection (out of descriptors, say); tried again soon."""
+        log.error("accept_failed", listener=listener, detail=detail)
+
+    def log_denied(self, client_id: str, action: str, topic: str) -> None:
+        """A client may not do what it asked for."""
+        log.warning("permission_denied", client_id=client_id, action=action, topic=topic)
+
+    def log_dropped(self, client_id: str, topic: str, reason: str) -> None:
+        """A message was dropped for one recipient."""
+        log.warning("message_dropped", client_id=client_id, topic=topic, reason=reason)
+
+
+def _no_turn() -> None:
+    """Before the network drives the broker nobody needs a turn."""

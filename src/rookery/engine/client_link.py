@@ -1,0 +1,347 @@
+"""One client's link from accept to close: which packet may come when, and who answers it.
+
+A link waits for its CONNECT, is admitted, is attached to a session, and ends. Packets that arrive
+while something must be waited for (an authentication, a full turn) are held in order. The peer's
+faults are caught here and nowhere else: they become a reason code and the end of the link.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rookery.actors.timers import Timed
+from rookery.engine.committer import Waiter
+from rookery.engine.link_handle import LinkHandle
+from rookery.engine.stats import (
+    END_CLIENT,
+    END_CONNECTION_LOST,
+    END_KEEP_ALIVE,
+    END_NOT_AUTHORIZED,
+    END_PEER_FAULT,
+)
+from rookery.mqtt.encode import puback_wire, pubcomp_wire, pubrec_wire, pubrel_wire
+from rookery.mqtt.errors import PeerFault, ProtocolViolation
+from rookery.mqtt.link import SERVER, Link
+from rookery.mqtt.packets import (
+    Auth,
+    ConnAck,
+    Connect,
+    Disconnect,
+    Packet,
+    PingReq,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    Subscribe,
+    Unsubscribe,
+)
+from rookery.mqtt.properties import Properties
+from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
+
+if TYPE_CHECKING:
+    from rookery.engine.broker import Broker
+    from rookery.engine.session_actor import SessionActor
+    from rookery.ports import Exchange, Principal
+
+WAITING: Final = 0
+ADMITTING: Final = 1
+ATTACHED: Final = 2
+ENDED: Final = 3
+
+PINGRESP_WIRE: Final = b"\xd0\x00"
+
+HELD_BYTES_MAX: Final = 1_048_576
+"""Acknowledgements a client may leave unread, and bytes it may send ahead, before it is paused."""
+
+
+class PendingAck:
+    """An acknowledgement that waits for a commit, or behind one that does. [MQTT-4.6.0-2]"""
+
+    def __init__(self, packet_type: int, packet_id: int, reason_code: int, group: int) -> None:
+        self.packet_type = packet_type
+        self.packet_id = packet_id
+        self.reason_code = reason_code
+        self.group = group
+
+
+class ClientLink(Timed, Waiter):
+    """The engine's side of one network connection."""
+
+    def __init__(
+        self, broker: Broker, io: LinkHandle, address: str, listener: str, now: float
+    ) -> None:
+        limits = broker.settings.limits
+        self.broker = broker
+        self.io = io
+        self.address = address
+        self.listener = listener
+        self.link = Link(SERVER, limits.packet_bytes_max, limits.topic_aliases_in_max)
+        self.stage: int = WAITING
+        self.connect: Connect | None = None
+        self.actor: SessionActor | None = None
+        self.principal: Principal | None = None
+        self.exchange: Exchange | None = None
+        """The enhanced authentication under way, or the last one, for re-authentication."""
+        self.exchange_running: bool = False
+        self.receive_maximum: int = 65_535
+        self.keep_alive_seconds: int = 0
+        self.last_received: float = now
+        self.pending_acks: list[PendingAck] = []
+        self._held: list[Packet] = []
+        self._held_next: int = 0
+
+    @property
+    def client_id(self) -> str:
+        """The client id, once known; for logs."""
+        if self.actor is not None:
+            return self.actor.client_id
+        return "" if self.connect is None else self.connect.client_id
+
+    def received(self, data: bytes, now: float) -> None:
+        """Bytes came from the client."""
+        self.last_received = now
+        stats = self.broker.stats
+        stats.bytes_received += len(data)
+        packets = self.link.receive(data)
+        stats.packets_received += len(packets)
+        if self._held:
+            self._held.extend(packets)
+        else:
+            self._held = packets
+        self.work(now)
+
+    def work(self, now: float) -> None:
+        """Step through the packets that came, until one must be waited for or the turn is full."""
+        packets = self._held
+        index = self._held_next
+        count = len(packets)
+        broker = self.broker
+        try:
+            while index < count and self.stage != ADMITTING and self.stage != ENDED:
+                if broker.turn_is_full():
+                    break
+                packet = packets[index]
+                index += 1
+                self._step(packet, now)
+        except PeerFault as fault:
+            self.refuse(fault)
+        if self.stage == ENDED:
+            self._held = []
+            self._held_next = 0
+            return
+        if index < count:
+            self._held_next = index
+            self.io.pause()
+            if self.stage == ATTACHED:
+                self.io.request_work()
+            return
+        if self._held_next or count:
+            self._held = []
+            self._held_next = 0
+        fault_in_stream = self.link.fault
+        if fault_in_stream is not None:
+            self.refuse(fault_in_stream)
+        if self.link.out:
+            self.io.request_flush()
+
+    def _step(self, packet: Packet, now: float) -> None:
+        if isinstance(packet, Publish):
+            self.broker.publishing.receive(self, packet, now)
+            return
+        actor = self.actor
+        if actor is None:
+            if isinstance(packet, Connect):
+                self.broker.admission.begin(self, packet, now)
+            elif isinstance(packet, Auth):
+                self.broker.admission.proceed(self, packet)
+            else:
+                raise ProtocolViolation("the first packet must be CONNECT")
+        elif isinstance(packet, PubAck):
+            actor.acknowledged(packet.packet_id, packet.reason_code, now)
+        elif isinstance(packet, PubRec):
+            self._pubrec(actor, packet, now)
+        elif isinstance(packet, PubRel):
+            self._pubrel(actor, packet)
+        elif isinstance(packet, PubComp):
+            actor.completed(packet.packet_id, now)
+        else:
+            self._step_seldom(actor, packet, now)
+
+    def _step_seldom(self, actor: SessionActor, packet: Packet, now: float) -> None:
+        if isinstance(packet, PingReq):
+            self._write(PINGRESP_WIRE)  # [MQTT-3.12.4-1]
+        elif isinstance(packet, Subscribe):
+            self.broker.subscribing.subscribe(self, actor, packet, now)
+        elif isinstance(packet, Unsubscribe):
+            self.broker.subscribing.unsubscribe(self, actor, packet)
+        elif isinstance(packet, Disconnect):
+            self._disconnected(actor, packet)
+        elif isinstance(packet, Auth):
+            self.broker.admission.proceed(self, packet)
+        else:
+            raise ProtocolViolation("a client may not send this packet now")
+
+    def _pubrec(self, actor: SessionActor, packet: PubRec, now: float) -> None:
+        if packet.reason_code >= 0x80:
+            # The client refuses the message: its identifier is free again. (MQTT 5.0, 4.3.3)
+            actor.acknowledged(packet.packet_id, packet.reason_code, now)
+        elif actor.session.outbound.receive(packet.packet_id):
+            self._write(pubrel_wire(packet.packet_id))
+        else:
+            self.link.send(PubRel(packet.packet_id, self._unknown_identifier()))
+
+    def _pubrel(self, actor: SessionActor, packet: PubRel) -> None:
+        if actor.session.inbound.release(packet.packet_id):
+            self._write(pubcomp_wire(packet.packet_id))  # [MQTT-4.3.3-11]
+        else:
+            self.link.send(PubComp(packet.packet_id, self._unknown_identifier()))
+
+    def _unknown_identifier(self) -> ReasonCode:
+        if self.link.version == V5:
+            return ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+        return ReasonCode.SUCCESS
+
+    def _disconnected(self, actor: SessionActor, packet: Disconnect) -> None:
+        properties = packet.properties
+        if properties is not None and properties.session_expiry_interval is not None:
+            if actor.session.expiry_seconds == 0 and properties.session_expiry_interval > 0:
+                raise ProtocolViolation("a session that was to end with its link cannot be kept")
+            actor.set_expiry(
+                min(
+                    properties.session_expiry_interval,
+                    self.broker.settings.limits.session_expiry_seconds_max,
+                )
+            )
+        if packet.reason_code == ReasonCode.SUCCESS:
+            actor.session.will = None  # [MQTT-3.14.4-3]
+        self.end(END_CLIENT)
+
+    def acknowledge(self, packet_type: int, packet_id: int, reason_code: int, group: int) -> None:
+        """Send a PUBACK or PUBREC once the group is durable; at once when ``group`` is 0.
+
+        Acknowledgements leave in the order of the messages. [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+        """
+        if group == 0 and not self.pending_acks:
+            self._acknowledge_now(packet_type, packet_id, reason_code)
+            return
+        if self.pending_acks:
+            group = max(group, self.pending_acks[-1].group)
+        self.pending_acks.append(PendingAck(packet_type, packet_id, reason_code, group))
+        self.broker.committer.wait(group, self)
+
+    def committed(self, group: int, error: Exception | None) -> None:
+        """Let go of the acknowledgements that waited for this group."""
+        acks = self.pending_acks
+        count = 0
+        while count < len(acks) and acks[count].group <= group:
+            count += 1
+        if not count or self.stage != ATTACHED:
+            return
+        self.pending_acks = acks[count:]
+        for ack in acks[:count]:
+            if error is None:
+                self._acknowledge_now(ack.packet_type, ack.packet_id, ack.reason_code)
+            elif self.link.version == V5:
+                self._refuse_uncommitted(ack)
+            else:
+                # 3.x has no negative acknowledgement: only a new link makes the client resend.
+                self.end(END_NOT_AUTHORIZED)
+                return
+        self.io.request_flush()
+
+    def _refuse_uncommitted(self, ack: PendingAck) -> None:
+        if ack.packet_type == PUBREC and self.actor is not None:
+            self.actor.session.inbound.release(ack.packet_id)
+        self._acknowledge_now(ack.packet_type, ack.packet_id, ReasonCode.UNSPECIFIED_ERROR)
+
+    def _acknowledge_now(self, packet_type: int, packet_id: int, reason_code: int) -> None:
+        if reason_code == 0 or self.link.version != V5:
+            if packet_type == PUBACK:
+                self._write(puback_wire(packet_id))
+            else:
+                self._write(pubrec_wire(packet_id))
+        elif packet_type == PUBACK:
+            self.link.send(PubAck(packet_id, ReasonCode(reason_code)))
+        else:
+            self.link.send(PubRec(packet_id, ReasonCode(reason_code)))
+
+    def _write(self, wire: bytes) -> None:
+        link = self.link
+        link.out.append(wire)
+        link.out_bytes += len(wire)
+        self.broker.stats.packets_sent += 1
+
+    def due(self, now: float) -> None:
+        """A deadline: the CONNECT that did not come, or the keep alive."""
+        if self.stage == WAITING or self.stage == ADMITTING:
+            if now >= self.last_received + self.broker.settings.limits.connect_deadline_seconds:
+                self.broker.log_refusal(self, "connect_deadline", "no CONNECT was completed in time")
+                self.end(END_CONNECTION_LOST)
+        elif self.stage == ATTACHED and self.keep_alive_seconds:
+            # [MQTT-3.1.2-22] One and a half times the keep alive without a packet.
+            deadline = self.last_received + 1.5 * self.keep_alive_seconds
+            if now >= deadline:
+                self.disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, END_KEEP_ALIVE, "")
+            else:
+                self.broker.timers.at(deadline, self)
+
+    def refuse(self, fault: PeerFault) -> None:
+        """Answer the peer's fault with its reason code and end the link. [MQTT-4.13.1-1]"""
+        self.broker.stats.packets_invalid += 1
+        self.broker.log_refusal(self, fault.reason_code.name.lower(), fault.text)
+        if self.stage == ATTACHED:
+            self.disconnect(fault.reason_code, END_PEER_FAULT, fault.text)
+            return
+        version = self.link.version
+        unsupported = fault.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
+        if version == V5 or (version and unsupported):
+            self.link.send(ConnAck(fault.reason_code))
+        self.end(END_PEER_FAULT)
+
+    def disconnect(self, reason_code: ReasonCode, reason: str, text: str) -> None:
+        """End the link from our side, telling a 5.0 client why. [MQTT-3.14.2-1]"""
+        if self.stage == ATTACHED:
+            properties: Properties | None = None
+            reference = self.broker.settings.behaviour.server_reference
+            if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
+                properties = Properties()
+                properties.server_reference = reference
+            elif text and self.connect is not None and wants_problem_information(self.connect):
+                properties = Properties()
+                properties.reason_string = text
+            self.link.send(Disconnect(reason_code, properties))
+        self.end(reason)
+
+    def end(self, reason: str) -> None:
+        """End the link; its session goes on or ends as its expiry says."""
+        if self.stage == ENDED:
+            return
+        self.stage = ENDED
+        self.pending_acks = []
+        self.io.close()
+        actor = self.actor
+        if actor is not None:
+            self.actor = None
+            self.broker.stats.disconnect(reason)
+            self.broker.registry.detach(actor, self)
+            self.broker.log_disconnect(self, actor.client_id, reason)
+
+    def lost(self) -> None:
+        """The network connection went away."""
+        self.end(END_CONNECTION_LOST)
+
+    def writable(self, now: float) -> None:
+        """The client has read: what waited for that may go on."""
+        if self.actor is not None:
+            self.actor.advance(now)
+
+
+def wants_problem_information(connect: Connect) -> bool:
+    """Whether the client takes reason strings on packets other than those that end the link.
+
+    [MQTT-3.1.2-29] A DISCONNECT and a CONNACK may carry one in any case.
+    """
+    properties = connect.properties
+    return properties is None or properties.request_problem_information != 0

@@ -1,0 +1,42 @@
+"""What stands at this moment, read from its owners when somebody asks."""
+
+from rookery.engine.broker import Broker
+
+
+class BrokerGauges:
+    """``rookery.engine.stats.Gauges`` of one broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def connections(self) -> int:
+        """Links with an accepted CONNECT."""
+        return self._broker.registry.attached
+
+    def sessions(self) -> int:
+        """Sessions, with or without a link."""
+        return len(self._broker.registry.actors)
+
+    def subscriptions(self) -> int:
+        """Subscriptions of all sessions, shared ones among them."""
+        return self._broker.router.subscription_count
+
+    def shared_subscriptions(self) -> int:
+        """Subscriptions that are members of a share group."""
+        return self._broker.router.share_count
+
+    def topics(self) -> int:
+        """Different topic filters with a subscriber."""
+        return self._broker.router.filter_count
+
+    def retained_messages(self) -> int:
+        """Topics with a retained message."""
+        return self._broker.retained.count
+
+    def retained_bytes(self) -> int:
+        """Bytes the retained messages take against their limit."""
+        return self._broker.retained.bytes
+
+    def queued_messages(self) -> int:
+        """Messages waiting for a session: outbound queues and unacknowledged deliveries."""
+        return sum(actor.inflight_count() for actor in self._broker.registry.actors.values())

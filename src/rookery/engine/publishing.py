@@ -1,0 +1,234 @@
+"""From a PUBLISH to deliveries: check, authorize, retain, match, tell.
+
+One path for clients, wills and the node itself. The pipeline reads top to bottom; a step that refuses
+names the reason code, and the caller decides what becomes of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rookery.actors.clock import chance
+from rookery.engine.client_link import ClientLink
+from rookery.engine.stats import DROP_INVALID, DROP_NOT_AUTHORIZED, DROP_RETAINED_FULL
+from rookery.message import Delivery, Message, message_from_publish
+from rookery.mqtt.errors import ProtocolViolation
+from rookery.mqtt.packets import Publish
+from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
+from rookery.ports import MessageRecord, RetainedRecord
+from rookery.routing.router import Matches
+from rookery.routing.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from rookery.engine.broker import Broker
+    from rookery.engine.session_actor import SessionActor
+
+PERMISSIONS_MAX: Final = 1_024
+"""Topics whose permission one session remembers."""
+
+SUCCESS: Final = 0
+NO_MATCHING_SUBSCRIBERS: Final = 0x10
+NOT_AUTHORIZED: Final = 0x87
+TOPIC_NAME_INVALID: Final = 0x90
+QUOTA_EXCEEDED: Final = 0x97
+PAYLOAD_FORMAT_INVALID: Final = 0x99
+
+
+class Publishing:
+    """Takes messages in and tells every session that is to have them."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._router = broker.router
+        self._retained = broker.retained
+        self._stats = broker.stats
+        self._limits = broker.settings.limits
+        self._payload_format_checked = broker.settings.behaviour.payload_format_checked
+        self.deliveries: int = 0
+        """Deliveries told in this turn."""
+        self._group: int = 0
+        """The commit group the message being published went into; 0 for none."""
+
+    def receive(self, client: ClientLink, publish: Publish, now: float) -> None:
+        """A client's PUBLISH: publish it once and acknowledge it when that is done."""
+        actor = client.actor
+        if actor is None:
+            raise ProtocolViolation("PUBLISH before the client was admitted")
+        stats = self._stats
+        stats.messages_received += 1
+        stats.payload_bytes_received += len(publish.payload)
+        qos = publish.qos
+        if qos == 0:
+            stats.messages_received_qos0 += 1
+            self._accept(actor, publish, now)
+        elif qos == 1:
+            stats.messages_received_qos1 += 1
+            if client.pending_acks:
+                self._check_quota(client, actor)
+            reason_code = self._accept(actor, publish, now)
+            client.acknowledge(PUBACK, publish.packet_id, reason_code, self._group)
+        else:
+            stats.messages_received_qos2 += 1
+            self._receive_exactly_once(client, actor, publish, now)
+
+    def _receive_exactly_once(
+        self, client: ClientLink, actor: SessionActor, publish: Publish, now: float
+    ) -> None:
+        inbound = actor.session.inbound
+        packet_id = publish.packet_id
+        if inbound.holds(packet_id):
+            # [MQTT-4.3.3-10] A resend: acknowledged again, published once.
+            client.acknowledge(PUBREC, packet_id, SUCCESS, 0)
+            return
+        self._check_quota(client, actor)
+        reason_code = self._accept(actor, publish, now)
+        if reason_code < 0x80 or client.link.version != V5:
+            inbound.hold(packet_id)
+        client.acknowledge(PUBREC, packet_id, reason_code, self._group)
+
+    def _check_quota(self, client: ClientLink, actor: SessionActor) -> None:
+        """[MQTT-3.3.4-7] No more than the receive maximum may be unacknowledged."""
+        unfinished = len(actor.session.inbound.unreleased)
+        for ack in client.pending_acks:
+            if ack.packet_type == PUBACK:
+                unfinished += 1
+        if unfinished >= client.receive_maximum:
+            raise ProtocolViolation(
+                f"more than {client.receive_maximum} messages unacknowledged",
+                ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+            )
+
+    def _accept(self, actor: SessionActor, publish: Publish, now: float) -> int:
+        """Publish what the client may publish; return the reason code for its acknowledgement."""
+        self._group = 0
+        topic = publish.topic
+        permitted = actor.publish_permissions.get(topic)
+        if permitted is None:
+            permitted = self._permission(actor, publish)
+        if permitted != SUCCESS:
+            self._stats.drop(DROP_NOT_AUTHORIZED if permitted == NOT_AUTHORIZED else DROP_INVALID)
+            return permitted
+        properties = publish.properties
+        if (
+            properties is not None
+            and properties.payload_format_indicator == 1
+            and self._payload_format_checked
+            and not is_utf8(publish.payload)
+        ):
+            self._stats.drop(DROP_INVALID)
+            return PAYLOAD_FORMAT_INVALID
+        message = message_from_publish(publish, actor.client_id, now)
+        reason_code = SUCCESS
+        if publish.retain:
+            reason_code = self.retain(message)
+        if self.route(message, actor) == 0 and reason_code == SUCCESS:
+            return NO_MATCHING_SUBSCRIBERS
+        return reason_code
+
+    def _permission(self, actor: SessionActor, publish: Publish) -> int:
+        topic = publish.topic
+        permitted = SUCCESS
+        if (
+            len(publish.topic_wire) - 2 > self._limits.topic_bytes_max
+            or topic.count("/") >= self._limits.topic_levels_max
+        ):
+            permitted = TOPIC_NAME_INVALID
+        elif not self._broker.authorizer.may_publish(
+            actor.principal, topic, publish.qos, publish.retain
+        ):
+            permitted = NOT_AUTHORIZED
+            self._broker.log_denied(actor.client_id, "publish", topic)
+        if len(actor.publish_permissions) >= PERMISSIONS_MAX:
+            actor.publish_permissions.clear()
+        actor.publish_permissions[topic] = permitted
+        return permitted
+
+    def publish(self, message: Message) -> None:
+        """Publish a message of the node's own or a will: already permitted, nobody to answer."""
+        if message.retain:
+            self.retain(message)
+        self.route(message, None)
+
+    def retain(self, message: Message) -> int:
+        """Set or clear the topic's retained message. [MQTT-3.3.1-5] [MQTT-3.3.1-6]"""
+        topic = message.topic
+        retained = self._retained
+        if not message.payload:
+            if retained.remove(topic):
+                self._stats.retained_cleared += 1
+                self._group = self._broker.committer.add(RetainedRecord(topic, None))
+            return SUCCESS
+        if not self._broker.has_room_to_retain(message):
+            self._stats.drop(DROP_RETAINED_FULL)
+            return QUOTA_EXCEEDED
+        retained.put(message)
+        self._stats.messages_retained += 1
+        self._broker.expire_retained_later(message)
+        self._group = self._broker.committer.add(RetainedRecord(topic, message))
+        return SUCCESS
+
+    def route(self, message: Message, publisher: Subscriber | None) -> int:
+        """Tell every session whose subscriptions match; return how many that were."""
+        matches = self._router.match(message.topic)
+        told = 0
+        durable: list[str] | None = None
+        delivery: Delivery | None = None
+        for recipient in matches.recipients:
+            subscriber = recipient.subscriber
+            if recipient.no_local and subscriber is publisher:
+                continue  # [MQTT-3.8.3-3]
+            # [MQTT-3.8.4-8] The lower of the published and the granted QoS.
+            qos = message.qos if message.qos < recipient.qos_max else recipient.qos_max
+            retain = message.retain and recipient.retain_as_published  # [MQTT-3.3.1-12]
+            if (
+                delivery is None
+                or delivery.qos != qos
+                or delivery.retain != retain
+                or (
+                    delivery.identifiers is not recipient.identifiers
+                    and delivery.identifiers != recipient.identifiers
+                )
+            ):
+                delivery = Delivery(message, qos, retain, recipient.identifiers, "")
+            subscriber.tell(delivery)
+            told += 1
+            if qos and subscriber.durable:
+                if durable is None:
+                    durable = []
+                durable.append(subscriber.client_id)
+        if matches.shares:
+            told += self._route_shared(message, matches)
+        self.deliveries += told
+        if durable is not None:
+            record = MessageRecord(message, message.qos, tuple(durable))
+            self._group = self._broker.committer.add(record)
+        if told:
+            self._stats.messages_routed += told
+        else:
+            self._stats.messages_unrouted += 1
+        return told
+
+    def _route_shared(self, message: Message, matches: Matches) -> int:
+        told = 0
+        for group in matches.shares:
+            recipient = group.pick(chance(), None)
+            if recipient is None:
+                continue
+            qos = min(message.qos, recipient.qos_max)
+            retain = message.retain and recipient.retain_as_published
+            subscriber = recipient.subscriber
+            subscriber.tell(Delivery(message, qos, retain, recipient.identifiers, group.key))
+            told += 1
+            if qos and subscriber.durable:
+                record = MessageRecord(message, qos, (subscriber.client_id,))
+                self._group = self._broker.committer.add(record)
+        return told
+
+
+def is_utf8(payload: bytes) -> bool:
+    """Whether the payload is what its format indicator says. [MQTT-3.3.2-4]"""
+    try:
+        payload.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""Client id -> session: who owns an id, and what happens when links come and go.
+
+On one node a claim is a look-up in a dict. A new link for a client id takes the session over from the
+old one. [MQTT-3.1.4-3]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rookery.actors.clock import chance
+from rookery.engine.client_link import ClientLink
+from rookery.engine.session_actor import SessionActor
+from rookery.engine.stats import DROP_SESSION_ENDED, END_TAKEOVER
+from rookery.message import Delivery, message_from_will
+from rookery.mqtt.packets import Connect, Will
+from rookery.mqtt.topics import split_share
+from rookery.mqtt.types import ReasonCode
+from rookery.ports import Principal, SessionRecord
+from rookery.session.inbound import Inbound
+from rookery.session.outbound import Outbound
+from rookery.session.session import PendingWill, Session
+
+if TYPE_CHECKING:
+    from rookery.engine.broker import Broker
+
+
+class Registry:
+    """The sessions of this node."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._limits = broker.settings.limits
+        self.actors: dict[str, SessionActor] = {}
+        self.attached: int = 0
+
+    def claim(
+        self, client_id: str, principal: Principal, clean_start: bool
+    ) -> tuple[SessionActor, bool]:
+        """The session for a client id, and whether it existed before. [MQTT-3.1.2-4]
+
+        A link it still has is taken over first. [MQTT-3.1.4-3]
+        """
+        stats = self._broker.stats
+        actor = self.actors.get(client_id)
+        if actor is not None and actor.client is not None:
+            stats.sessions_taken_over += 1
+            actor.client.disconnect(ReasonCode.SESSION_TAKEN_OVER, END_TAKEOVER, "")
+            actor = self.actors.get(client_id)
+        if actor is not None and clean_start:
+            stats.sessions_discarded += 1
+            self.end_session(actor)
+            actor = None
+        if actor is not None:
+            stats.sessions_resumed += 1
+            actor.principal = principal
+            actor.publish_permissions.clear()
+            return actor, True
+        stats.sessions_created += 1
+        outbound = Outbound(
+            self._limits.queue_messages_max,
+            self._limits.queue_bytes_max,
+            self._limits.output_bytes_max,
+        )
+        actor = SessionActor(self._broker, Session(client_id, Inbound(), outbound), principal)
+        self.actors[client_id] = actor
+        return actor, False
+
+    def attach(
+        self, actor: SessionActor, client: ClientLink, expiry_seconds: int, window_max: int
+    ) -> None:
+        """Join a link to its session."""
+        actor.client = client
+        actor.attached = True
+        actor.expires_at = None
+        # [MQTT-3.1.3-9] A will that waits is not published when its client is back in time.
+        actor.will_at = None
+        actor.session.will = None
+        actor.session.outbound.window_max = window_max
+        actor.set_expiry(expiry_seconds)
+        client.actor = actor
+        self.attached += 1
+        self._broker.stats.observe_counts(self.attached, len(self.actors))
+
+    def set_will(self, actor: SessionActor, connect: Connect) -> None:
+        """Keep the will that came with the CONNECT. [MQTT-3.1.2-7]"""
+        will = connect.will
+        if will is not None:
+            actor.session.will = PendingWill(will, will_delay_seconds(will))
+
+    def detach(self, actor: SessionActor, client: ClientLink) -> None:
+        """Part a link from its session: the will, then the expiry."""
+        actor.client = None
+        actor.attached = False
+        actor.streams = None
+        self.attached -= 1
+        now = self._broker.now
+        session = actor.session
+        will = session.will
+        if will is not None:
+            delay = session.will_delay_seconds(will)
+            if delay == 0:
+                self.publish_will(actor)
+            else:
+                actor.will_at = now + delay
+                self._broker.timers.at(actor.will_at, actor)
+        if not session.durable:
+            self.end_session(actor)
+            return
+        actor.expires_at = session.expires_at(now)
+        if actor.expires_at is not None:
+            self._broker.timers.at(actor.expires_at, actor)
+        self._hand_over(actor)
+
+    def publish_will(self, actor: SessionActor) -> None:
+        """Publish the will of a link that ended, once. [MQTT-3.1.2-8] [MQTT-3.1.2-10]"""
+        pending = actor.session.will
+        if pending is None:
+            return
+        actor.session.will = None
+        actor.will_at = None
+        self._broker.stats.wills_published += 1
+        message = message_from_will(pending.will, actor.client_id, self._broker.now)
+        self._broker.publishing.publish(message)
+        self._broker.request_turn()
+
+    def expire(self, actor: SessionActor) -> None:
+        """The session's expiry interval has passed. [MQTT-3.1.2-23]"""
+        self._broker.stats.sessions_expired += 1
+        self.end_session(actor)
+
+    def end_session(self, actor: SessionActor) -> None:
+        """Forget a session: its will, its subscriptions, what it was owed. [MQTT-3.1.3-9]"""
+        if actor.ended:
+            return
+        actor.ended = True
+        self.publish_will(actor)
+        session = actor.session
+        for granted in session.subscriptions.values():
+            self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
+        session.subscriptions.clear()
+        self._hand_over(actor)
+        waiting = session.outbound.queue_length()
+        if waiting:
+            self._broker.stats.drop(DROP_SESSION_ENDED, waiting)
+        if session.durable:
+            self._broker.committer.add(SessionRecord(actor.client_id, 0))
+        if self.actors.get(actor.client_id) is actor:
+            del self.actors[actor.client_id]
+
+    def _hand_over(self, actor: SessionActor) -> None:
+        """Give what came by a shared subscription to another member. [MQTT-4.8.2-6]"""
+        for delivery in actor.session.outbound.take_shared():
+            shared = split_share(delivery.share)
+            assert shared is not None
+            group = self._broker.router.share(shared[0], shared[1])
+            recipient = None if group is None else group.pick(chance(), actor)
+            if recipient is not None and (recipient.subscriber.attached or actor.ended):
+                message = delivery.message
+                qos = min(message.qos, recipient.qos_max)
+                retain = message.retain and recipient.retain_as_published
+                recipient.subscriber.tell(
+                    Delivery(message, qos, retain, recipient.identifiers, delivery.share)
+                )
+            elif not actor.ended:
+                actor.tell(delivery)
+
+
+def will_delay_seconds(will: Will) -> int:
+    """The will delay interval; 0 when there is none."""
+    properties = will.properties
+    if properties is None or properties.will_delay_interval is None:
+        return 0
+    return properties.will_delay_interval

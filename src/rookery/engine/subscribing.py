@@ -1,0 +1,134 @@
+"""SUBSCRIBE and UNSUBSCRIBE: check each topic filter, grant it, and owe its retained messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rookery.engine.client_link import ClientLink
+from rookery.engine.session_actor import RetainedStream, SessionActor
+from rookery.message import NO_IDENTIFIERS
+from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, UnsubAck, Unsubscribe
+from rookery.mqtt.topics import split_share, validate_topic_filter
+from rookery.mqtt.types import ReasonCode
+from rookery.ports import SubscriptionRecord
+from rookery.routing.subscriber import Subscription
+from rookery.session.session import GrantedSubscription
+
+if TYPE_CHECKING:
+    from rookery.engine.broker import Broker
+
+RETAIN_ALWAYS: Final = 0
+RETAIN_IF_NEW: Final = 1
+
+
+class Subscribing:
+    """Changes what sessions are subscribed to."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._limits = broker.settings.limits
+
+    def subscribe(
+        self, client: ClientLink, actor: SessionActor, packet: Subscribe, now: float
+    ) -> None:
+        """Grant or refuse each topic filter, answer, then send what is retained."""
+        identifier = 0
+        if packet.properties is not None and packet.properties.subscription_identifiers:
+            identifier = packet.properties.subscription_identifiers[0]
+        streams: list[RetainedStream] = []
+        codes = [self._grant(actor, request, identifier, streams) for request in packet.requests]
+        client.link.send(SubAck(packet.packet_id, codes))  # [MQTT-3.8.4-1] [MQTT-3.8.4-6]
+        self._broker.stats.packets_sent += 1
+        for stream in streams:
+            actor.send_retained(stream)
+
+    def _grant(
+        self,
+        actor: SessionActor,
+        request: SubscriptionRequest,
+        identifier: int,
+        streams: list[RetainedStream],
+    ) -> ReasonCode:
+        refusal = self._check(actor, request)
+        if refusal != ReasonCode.SUCCESS:
+            self._broker.stats.subscriptions_refused += 1
+            return refusal
+        written = request.topic_filter
+        shared = split_share(written)
+        share, topic_filter = (None, written) if shared is None else shared
+        qos_max = request.qos_max
+        session = actor.session
+        is_new = written not in session.subscriptions
+        # [MQTT-3.8.4-3] The same topic filter again replaces the subscription.
+        session.subscriptions[written] = GrantedSubscription(
+            topic_filter,
+            share,
+            qos_max,
+            request.no_local,
+            request.retain_as_published,
+            identifier,
+        )
+        self._broker.router.subscribe(
+            actor,
+            Subscription(
+                topic_filter,
+                qos_max,
+                request.no_local,
+                request.retain_as_published,
+                request.retain_handling,
+                identifier,
+            ),
+            share,
+        )
+        self._broker.stats.subscriptions_made += 1
+        if session.durable:
+            self._broker.committer.add(SubscriptionRecord(actor.client_id, written, qos_max))
+        handling = request.retain_handling
+        if share is None and (
+            handling == RETAIN_ALWAYS or (handling == RETAIN_IF_NEW and is_new)
+        ):  # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+            identifiers = (identifier,) if identifier else NO_IDENTIFIERS
+            cursor = self._broker.retained.cursor(topic_filter)
+            streams.append(RetainedStream(cursor, qos_max, identifiers))
+        return ReasonCode(qos_max)
+
+    def _check(self, actor: SessionActor, request: SubscriptionRequest) -> ReasonCode:
+        written = request.topic_filter
+        shared = split_share(written)
+        topic_filter = written if shared is None else shared[1]
+        limits = self._limits
+        if (
+            len(written.encode()) > limits.topic_bytes_max
+            or (shared is None and written.startswith("$share/"))
+            or not validate_topic_filter(topic_filter, limits.topic_levels_max)
+        ):
+            return ReasonCode.TOPIC_FILTER_INVALID
+        session = actor.session
+        if (
+            written not in session.subscriptions
+            and len(session.subscriptions) >= limits.subscriptions_per_session_max
+        ):
+            return ReasonCode.QUOTA_EXCEEDED
+        if not self._broker.authorizer.may_subscribe(
+            actor.principal, topic_filter, request.qos_max
+        ):
+            self._broker.log_denied(actor.client_id, "subscribe", written)
+            return ReasonCode.NOT_AUTHORIZED
+        return ReasonCode.SUCCESS
+
+    def unsubscribe(self, client: ClientLink, actor: SessionActor, packet: Unsubscribe) -> None:
+        """End each subscription and answer. [MQTT-3.10.4-4] [MQTT-3.10.4-5]"""
+        codes: list[ReasonCode] = []
+        session = actor.session
+        for written in packet.topic_filters:
+            granted = session.subscriptions.pop(written, None)
+            if granted is None:
+                codes.append(ReasonCode.NO_SUBSCRIPTION_EXISTED)
+                continue
+            self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
+            self._broker.stats.subscriptions_ended += 1
+            if session.durable:
+                self._broker.committer.add(SubscriptionRecord(actor.client_id, written, -1))
+            codes.append(ReasonCode.SUCCESS)
+        client.link.send(UnsubAck(packet.packet_id, codes))
+        self._broker.stats.packets_sent += 1

@@ -1,0 +1,146 @@
+"""A listener: accepts connections within the limits and makes a link of each."""
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+from rookery.actors.timers import Timed
+from rookery.engine.broker import Broker
+from rookery.net.layers import Layer, stacked
+from rookery.net.link_io import LinkIO
+from rookery.net.pollable import Pollable
+from rookery.net.poller import Poller
+from rookery.net.proxy_protocol import ProxyLayer
+from rookery.net.tls import TlsLayer
+from rookery.net.websocket import WebSocketLayer
+
+ACCEPTS_PER_TURN_MAX: Final = 64
+
+
+@dataclass(frozen=True)
+class Transport:
+    """What lies between the socket and the link of one listener's connections."""
+
+    proxy_protocol: bool = False
+    tls: ssl.SSLContext | None = None
+    websocket_path: str | None = None
+
+
+class Links:
+    """The connections of all listeners together: their number, and their rate per second."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.open: set[LinkIO] = set()
+        self._broker = broker
+        self._second: int = 0
+        self._accepted: int = 0
+
+    def may_accept(self) -> bool:
+        """Whether this second has room for one more connection."""
+        second = int(self._broker.now)
+        if second != self._second:
+            self._second = second
+            self._accepted = 0
+        return self._accepted < self._broker.settings.limits.connects_per_second_max
+
+    def count(self) -> bool:
+        """Count a connection; False when there are too many already."""
+        self._accepted += 1
+        self._broker.stats.connections_total += 1
+        if len(self.open) >= self._broker.settings.limits.connections_max:
+            self._broker.stats.connections_refused += 1
+            return False
+        return True
+
+
+class Acceptor(Pollable, Timed):
+    """One listening socket."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        name: str,
+        transport: Transport,
+        poller: Poller,
+        broker: Broker,
+        links: Links,
+    ) -> None:
+        self.sock = sock
+        self.name = name
+        self._transport = transport
+        self._poller = poller
+        self._broker = broker
+        self._links = links
+        self._open = True
+        self._tcp = sock.family != socket.AF_UNIX
+        poller.add(sock.fileno(), self)
+
+    def ready(self, mask: int, now: float) -> None:
+        """Accept what waits, up to the limits; the rest stays in the kernel's queue."""
+        for _ in range(ACCEPTS_PER_TURN_MAX):
+            if not self._links.may_accept():
+                # Pace rather than refuse: go on when the next second begins.
+                self._poller.watch(self.sock.fileno(), False, False)
+                self._broker.timers.at(now, self)
+                return
+            try:
+                sock, peer = self.sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._broker.log_accept_failed(self.name, str(error))
+                self._poller.watch(self.sock.fileno(), False, False)
+                self._broker.timers.at(now, self)
+                return
+            if self._links.count():
+                self._begin(sock, peer[0] if isinstance(peer, tuple) else "")
+            else:
+                sock.close()
+
+    def due(self, now: float) -> None:
+        """Accept again."""
+        if self._open:
+            self._poller.watch(self.sock.fileno(), True, False)
+
+    def work(self, now: float) -> None:
+        """A listener holds no packets."""
+
+    def flush(self, now: float) -> None:
+        """A listener has no output."""
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self._open:
+            self._open = False
+            self._poller.remove(self.sock.fileno())
+            self.sock.close()
+
+    def _begin(self, sock: socket.socket, address: str) -> None:
+        sock.setblocking(False)
+        if self._tcp:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport = self._transport
+        layers: list[Layer] = []
+        proxy: ProxyLayer | None = None
+        tls: TlsLayer | None = None
+        if transport.proxy_protocol:
+            proxy = ProxyLayer()
+            layers.append(proxy)
+        if transport.tls is not None:
+            tls = TlsLayer(transport.tls)
+            layers.append(tls)
+        if transport.websocket_path is not None:
+            frame_bytes_max = self._broker.settings.limits.packet_bytes_max
+            layers.append(WebSocketLayer(transport.websocket_path, frame_bytes_max))
+        LinkIO(
+            sock,
+            self._poller,
+            self._broker,
+            address,
+            self.name,
+            stacked(layers),
+            tls,
+            proxy,
+            self._links.open,
+        )

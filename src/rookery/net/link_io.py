@@ -1,0 +1,284 @@
+"""One socket: reads whole bursts, hands them to the client link, writes its output once per turn.
+
+What the client does not read stays here, counted in ``unsent_bytes``; the session looks at that and
+sends no more, and this side reads no more from a client that does not read its acknowledgements.
+"""
+
+import select
+import socket
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+from rookery.engine.broker import Broker
+from rookery.engine.client_link import ClientLink
+from rookery.actors.timers import Timed
+from rookery.engine.link_handle import CLOSED, LinkHandle
+from rookery.net.layers import Layer, LayerFault
+from rookery.net.pollable import Pollable
+from rookery.net.poller import Poller
+from rookery.net.proxy_protocol import ProxyLayer
+from rookery.net.tls import TlsLayer
+
+READ_BYTES_MIN: Final = 4_096
+READ_BYTES_MAX: Final = 131_072
+BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
+READABLE: Final = select.EPOLLIN
+WRITABLE: Final = select.EPOLLOUT
+LINGER_SECONDS: Final = 5.0
+"""How long a client that was sent away may take to read its last packets."""
+
+
+class LinkIO(LinkHandle, Pollable, Timed):
+    """The network's side of one client's link."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        poller: Poller,
+        broker: Broker,
+        address: str,
+        listener: str,
+        stack: Layer | None,
+        tls: TlsLayer | None,
+        proxy: ProxyLayer | None,
+        links: "set[LinkIO]",
+    ) -> None:
+        super().__init__()
+        self._sock = sock
+        self._fd: int = sock.fileno()
+        self._poller = poller
+        self._broker = broker
+        self._stack = stack
+        self._tls = tls
+        self._proxy = proxy
+        self._links = links
+        self._read_bytes: int = READ_BYTES_MIN
+        self._pending: deque[bytes] | None = None
+        self._pending_offset: int = 0
+        self._dirty: bool = False
+        self._reading: bool = True
+        self._paused: bool = False
+        self._closing: bool = False
+        self._said_goodbye: bool = False
+        self._open: bool = True
+        self.client = ClientLink(broker, self, address, listener, broker.now)
+        broker.timers.at(broker.now + broker.settings.limits.connect_deadline_seconds, self.client)
+        poller.add(self._fd, self)
+        links.add(self)
+
+    def ready(self, mask: int, now: float) -> None:
+        """Read and step, or write on, in a boundary that keeps our own faults to this client."""
+        try:
+            if mask & WRITABLE and self._open:
+                self._write_pending(now)
+            if mask & READABLE and self._open and self._reading:
+                self._read(now)
+            elif mask & BROKEN and self._open:
+                self._lost()
+        except Exception as error:
+            self._crashed(error)
+
+    def work(self, now: float) -> None:
+        """Go on with the packets held from the last turn."""
+        if not self._open or self._closing:
+            return
+        try:
+            self.resume()
+            self.client.work(now)
+        except Exception as error:
+            self._crashed(error)
+
+    def flush(self, now: float) -> None:
+        """Write what the link has put out in this turn."""
+        self._dirty = False
+        if not self._open:
+            return
+        data = self.client.link.take_output()
+        stack = self._stack
+        if stack is not None and data:
+            data = stack.send(data)
+        self._send(data)
+        if self._closing and self._pending is None:
+            self._say_goodbye()
+
+    def request_flush(self) -> None:
+        """Have the link's output written at the end of this turn."""
+        if not self._dirty:
+            self._dirty = True
+            self._poller.dirty.append(self)
+
+    def request_work(self) -> None:
+        """Have the held packets worked on in the next turn."""
+        self._poller.unfinished.append(self)
+        self._broker.request_turn()
+
+    def close(self) -> None:
+        """Write what is out, say goodbye in each layer, close; not at once but in this turn."""
+        if self._open and not self._closing:
+            self._closing = True
+            self.pause()
+            self.request_flush()
+            self._broker.request_turn()
+            self._broker.timers.at(self._broker.now + LINGER_SECONDS, self)
+
+    def pause(self) -> None:
+        """Read nothing more until ``resume``."""
+        if not self._paused:
+            self._paused = True
+            self._watch()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused and not self._closing:
+            self._paused = False
+            self._watch()
+
+    def certificate(self) -> Mapping[str, object] | None:
+        """The client's verified certificate."""
+        return None if self._tls is None else self._tls.peer_certificate()
+
+    def abort(self) -> None:
+        """Close at once, whatever is unsent."""
+        if self._open:
+            self._shut()
+
+    def due(self, now: float) -> None:
+        """The client had its time to read the last packets."""
+        if self._closing:
+            self.abort()
+
+    def _read(self, now: float) -> None:
+        try:
+            data = self._sock.recv(self._read_bytes)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._lost()
+            return
+        size = len(data)
+        if size == 0:
+            self._lost()
+            return
+        if self._said_goodbye:
+            return  # What a client still says after its link ended is not heard.
+        if size == self._read_bytes:
+            if size < READ_BYTES_MAX:
+                self._read_bytes = size * 4
+        elif size * 8 < self._read_bytes and self._read_bytes > READ_BYTES_MIN:
+            self._read_bytes = self._read_bytes // 2
+        if self._stack is None:
+            self.client.received(data, now)
+        else:
+            self._read_through(self._stack, data, now)
+
+    def _read_through(self, stack: Layer, data: bytes, now: float) -> None:
+        fault: LayerFault | None = None
+        try:
+            data = stack.receive(data)
+        except LayerFault as error:
+            fault = error
+            data = error.received
+        output = stack.take_output()
+        if output:
+            self._send(output)
+        if data and self._open:
+            if self._proxy is not None and self._proxy.source is not None:
+                self.client.address = self._proxy.source[0]
+            self.client.received(data, now)
+        if fault is not None:
+            self._broker.log_refusal(self.client, "layer_fault", fault.text)
+        if fault is not None or stack.received_eof:
+            self.client.lost()
+
+    def _send(self, data: bytes) -> None:
+        size = len(data)
+        if not size or not self._open:
+            return
+        self._broker.stats.bytes_sent += size
+        if self._pending is None:
+            try:
+                sent = self._sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._lost()
+                return
+            if sent == size:
+                return
+            self._pending = deque()
+            self._pending_offset = sent
+            self.unsent_bytes = -sent
+        self._pending.append(data)
+        self.unsent_bytes += size
+        self._watch()
+
+    def _write_pending(self, now: float) -> None:
+        pending = self._pending
+        while pending:
+            chunk = pending[0]
+            try:
+                sent = self._sock.send(memoryview(chunk)[self._pending_offset :])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._lost()
+                return
+            self.unsent_bytes -= sent
+            self._pending_offset += sent
+            if self._pending_offset < len(chunk):
+                return
+            pending.popleft()
+            self._pending_offset = 0
+        self._pending = None
+        self.unsent_bytes = 0
+        if self._closing:
+            self._say_goodbye()
+            return
+        self._watch()
+        self.client.writable(now)
+
+    def _watch(self) -> None:
+        """Watch for what is wanted now: room to write, and input while nothing says to wait."""
+        if not self._open:
+            return
+        output_bytes_max = self._broker.settings.limits.output_bytes_max
+        # A client that does not read what it caused is not read from either.
+        self._reading = not self._paused and self.unsent_bytes <= output_bytes_max
+        self._poller.watch(self._fd, self._reading, self._pending is not None)
+
+    def _lost(self) -> None:
+        self._shut()
+        self.client.lost()
+
+    def _crashed(self, error: Exception) -> None:
+        self._broker.link_crashed(self.client, error)
+
+    def _say_goodbye(self) -> None:
+        """End our direction and wait for the client to end its own.
+
+        Closing at once would make the kernel answer what is still on its way with a reset, and the
+        client could lose the packet that tells it why.
+        """
+        if self._said_goodbye:
+            return
+        self._said_goodbye = True
+        try:
+            if self._stack is not None:
+                self._sock.send(self._stack.close())
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._shut()  # The other side is gone already.
+            return
+        self._reading = True
+        self._poller.watch(self._fd, True, False)
+
+    def _shut(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._poller.remove(self._fd)
+        self._sock.close()
+        self._pending = None
+        self._links.discard(self)
+        self.client.io = CLOSED  # Two objects that point at each other would wait for the collector.

@@ -1,0 +1,181 @@
+"""What a session owes its client: the inflight window and the outbound queue behind it.
+
+A QoS 1 or 2 delivery takes a packet identifier and a place in the window, or waits in the queue until
+an acknowledgement frees one. QoS 0 never waits: it goes out or is dropped. After the client came
+back, what was in flight is resent first, in its old order, then the queue goes on. [MQTT-4.4.0-1]
+[MQTT-4.6.0-1]
+"""
+
+from collections import deque
+from typing import Final
+
+from rookery.message import Delivery
+from rookery.mqtt.encode import pubrel_wire
+from rookery.mqtt.link import Link
+
+SENT: Final = 0
+QUEUED: Final = 1
+DROPPED_OFFLINE: Final = 2
+DROPPED_QUEUE_FULL: Final = 3
+DROPPED_OUTPUT_FULL: Final = 4
+DROPPED_TOO_LARGE: Final = 5
+DROPPED_EXPIRED: Final = 6
+
+PACKET_ID_MAX: Final = 65_535
+
+
+class Outbound:
+    """The window and the queue of one session.
+
+    ``window_max`` is the smaller of the client's receive maximum and the node's inflight limit.
+    """
+
+    def __init__(
+        self, queue_messages_max: int, queue_bytes_max: int, output_bytes_max: int
+    ) -> None:
+        self.queue_messages_max = queue_messages_max
+        self.queue_bytes_max = queue_bytes_max
+        self.output_bytes_max = output_bytes_max
+        self.window_max: int = 1
+        self.inflight: dict[int, Delivery] = {}
+        """Sent and not acknowledged (QoS 1) or not received (QoS 2), by packet identifier."""
+        self.released: dict[int, bool] = {}
+        """QoS 2 identifiers whose PUBREL was sent and whose PUBCOMP has not come, in order."""
+        self.queue: deque[Delivery] | None = None
+        """What waits for a place; ``None`` while nothing does, as for most sessions always."""
+        self.queue_bytes: int = 0
+        self._last_packet_id: int = 0
+
+    def deliver(self, delivery: Delivery, link: Link | None, unsent_bytes: int, now: float) -> int:
+        """Send, queue or drop one delivery and say which.
+
+        ``unsent_bytes`` is what the client has not yet read of what was sent before.
+        """
+        message = delivery.message
+        if message.expires_at is not None and message.expired(now):
+            return DROPPED_EXPIRED
+        if delivery.qos == 0:
+            if link is None:
+                return DROPPED_OFFLINE
+            if unsent_bytes + link.out_bytes > self.output_bytes_max:
+                return DROPPED_OUTPUT_FULL
+            return SENT if delivery.write(link, 0, now) else DROPPED_TOO_LARGE
+        if (
+            link is None
+            or self.queue is not None
+            or len(self.inflight) + len(self.released) >= self.window_max
+            or unsent_bytes + link.out_bytes > self.output_bytes_max
+        ):
+            return self._enqueue(delivery)
+        return self._send(delivery, link, now)
+
+    def acknowledge(self, packet_id: int) -> bool:
+        """A PUBACK came (or a PUBREC that refuses); False when nothing waited for it."""
+        return self.inflight.pop(packet_id, None) is not None
+
+    def receive(self, packet_id: int) -> bool:
+        """A PUBREC came: the message is the client's now, its PUBREL is owed. [MQTT-4.3.3-4]"""
+        if packet_id in self.released:
+            return True
+        if self.inflight.pop(packet_id, None) is None:
+            return False
+        self.released[packet_id] = True
+        return True
+
+    def complete(self, packet_id: int) -> bool:
+        """A PUBCOMP came: the packet identifier is free again. [MQTT-4.3.3-6]"""
+        return self.released.pop(packet_id, False)
+
+    def resend(self, link: Link, now: float) -> None:
+        """Send again what is in flight, with DUP and the same identifiers. [MQTT-4.4.0-1]"""
+        for packet_id, delivery in list(self.inflight.items()):
+            if not delivery.write_again(link, packet_id, now):
+                del self.inflight[packet_id]
+        for packet_id in self.released:
+            link.out.append(pubrel_wire(packet_id))
+            link.out_bytes += 4
+
+    def advance(self, link: Link, unsent_bytes: int, now: float) -> list[Delivery]:
+        """Move what the window and the client's reading allow from the queue; return what expired
+        or is too large on the way.
+        """
+        queue = self.queue
+        dropped: list[Delivery] = []
+        if queue is None:
+            return dropped
+        while queue:
+            if len(self.inflight) + len(self.released) >= self.window_max:
+                return dropped
+            if unsent_bytes + link.out_bytes > self.output_bytes_max:
+                return dropped
+            delivery = queue.popleft()
+            self.queue_bytes -= delivery.message.size_bytes
+            if delivery.message.expired(now) or self._send(delivery, link, now) != SENT:
+                dropped.append(delivery)
+        self.queue = None
+        return dropped
+
+    def has_room(self, link: Link, unsent_bytes: int) -> bool:
+        """Whether one more delivery of any QoS would go straight out."""
+        return (
+            self.queue is None
+            and len(self.inflight) + len(self.released) < self.window_max
+            and unsent_bytes + link.out_bytes <= self.output_bytes_max
+        )
+
+    def queue_length(self) -> int:
+        """How many deliveries wait for a place in the window or for the client."""
+        return 0 if self.queue is None else len(self.queue)
+
+    def take_shared(self) -> list[Delivery]:
+        """Take out what came by a shared subscription and may go to another member.
+
+        That is all that was never sent, and QoS 1 that was not acknowledged; a QoS 2 message that
+        was sent waits for its client. [MQTT-4.8.2-5] [MQTT-4.8.2-6]
+        """
+        taken: list[Delivery] = []
+        for packet_id, delivery in list(self.inflight.items()):
+            if delivery.share and delivery.qos == 1:
+                taken.append(delivery)
+                del self.inflight[packet_id]
+        if self.queue is not None:
+            kept: deque[Delivery] = deque()
+            for delivery in self.queue:
+                if delivery.share:
+                    taken.append(delivery)
+                    self.queue_bytes -= delivery.message.size_bytes
+                else:
+                    kept.append(delivery)
+            self.queue = kept if kept else None
+        return taken
+
+    def _send(self, delivery: Delivery, link: Link, now: float) -> int:
+        packet_id = self._last_packet_id
+        while True:
+            packet_id = packet_id + 1 if packet_id < PACKET_ID_MAX else 1
+            # [MQTT-2.2.1-4] An identifier is in use until its acknowledgement came.
+            if packet_id not in self.inflight and packet_id not in self.released:
+                break
+        if not delivery.write(link, packet_id, now):
+            # [MQTT-3.1.2-25] Too large for the client: as if it had been delivered.
+            return DROPPED_TOO_LARGE
+        self._last_packet_id = packet_id
+        self.inflight[packet_id] = delivery
+        return SENT
+
+    def _enqueue(self, delivery: Delivery) -> int:
+        size = delivery.message.size_bytes
+        queue = self.queue
+        if queue is None:
+            queue = deque()
+            self.queue = queue
+        if (
+            len(queue) >= self.queue_messages_max
+            or self.queue_bytes + size > self.queue_bytes_max
+        ):
+            if not queue:
+                self.queue = None
+            return DROPPED_QUEUE_FULL
+        queue.append(delivery)
+        self.queue_bytes += size
+        return QUEUED
