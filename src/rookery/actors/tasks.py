@@ -11,12 +11,11 @@ class Tasks:
         self._failed = failed
         self._running: set[asyncio.Task[None]] = set()
 
-    def start(self, name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+    def start(self, name: str, work: Coroutine[object, object, None]) -> None:
         """Run ``work`` in the background."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._ended)
-        return task
 
     async def stop(self) -> None:
         """Cancel what still runs and wait until it is gone."""

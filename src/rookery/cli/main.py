@@ -5,12 +5,12 @@ command load no more than they need. Every command ends with one of three codes:
 not, and standard error says why; 2, the command line itself is wrong.
 """
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
-from rookery.cli import config
+from rookery import __version__
+from rookery.cli import config, start
 
 app = typer.Typer(
     name="rookery",
@@ -20,16 +20,13 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed (standard error says why), 2 wrong command line.",
 )
 app.add_typer(config.app, name="config")
+app.command()(start.start)
 
 
 def _show_version(wanted: bool) -> None:
-    if not wanted:
-        return
-    try:
-        typer.echo(f"rookery {version('rookery')}")
-    except PackageNotFoundError:  # Run from the source tree.
-        typer.echo("rookery, not installed")
-    raise typer.Exit
+    if wanted:
+        typer.echo(f"rookery {__version__}")
+        raise typer.Exit
 
 
 @app.callback()

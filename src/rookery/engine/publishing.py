@@ -16,8 +16,7 @@ from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Publish
 from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
 from rookery.ports import MessageRecord, RetainedRecord
-from rookery.routing.router import Matches
-from rookery.routing.subscriber import Subscriber
+from rookery.routing.subscriber import Matches, Subscriber
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker

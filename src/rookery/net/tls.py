@@ -70,32 +70,25 @@ class TlsLayer(Layer):
             while self._incoming.pending or self._tls.pending():
                 data = self._tls.read(READ_BYTES)
                 if not data:
-                    self._end()
+                    self._receiving = False
+                    self.received_eof = True
                     break
                 received.append(data)
         except ssl.SSLWantReadError:
             pass  # The last record is not complete yet.
-        except ssl.SSLZeroReturnError:
-            self._end()
         except ssl.SSLError as error:
             self._receiving = self._sending = False
             raise LayerFault(f"TLS failed: {_reason(error)}", b"".join(received)) from error
         return received[0] if len(received) == 1 else b"".join(received)
-
-    def _end(self) -> None:
-        self._receiving = False
-        self.received_eof = True
 
     def send(self, data: bytes) -> bytes:
         """Encrypt ``data``, which must not be sent before the handshake. (See the base class.)"""
         if not self._sending:
             return b""
         assert self.opened, "nothing can be sent before the TLS handshake is finished"
-        sent = self._tls.write(data) if data else 0
-        if sent < len(data):
-            rest = memoryview(data)
-            while sent < len(data):
-                sent += self._tls.write(rest[sent:])
+        if data:
+            written = self._tls.write(data)
+            assert written == len(data), "a memory buffer takes everything at once"
         return self._outgoing.read()
 
     def take_output(self) -> bytes:

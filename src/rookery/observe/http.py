@@ -108,8 +108,18 @@ async def _listen(host: str, port: int) -> socket.socket:
         found = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        family, _, _, _, address = found[0]
-        return socket.create_server((address[0], address[1]), family=family)
+        # The protocol number must not be left out: asyncio sends at once (TCP_NODELAY) only on
+        # sockets that say they are TCP, and else each answer waits 40 ms for an acknowledgement.
+        family, kind, protocol, _, address = found[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(CONNECTIONS_MAX)
+        except OSError:
+            listening.close()
+            raise
+        return listening
     except OSError as error:
         reason = error.strerror or str(error)
         raise ListenError(
