@@ -63,15 +63,15 @@ def listen(spec: TcpSpec | UnixSpec) -> list[socket.socket]:
     if isinstance(spec, UnixSpec):
         return [_listen_unix(spec)]
     addresses = _resolve(spec)
-    for attempt in range(1, PORT_ATTEMPTS_MAX + 1):
+    # A chosen port that is free on one address can be taken on another: choose again.
+    attempts_left = PORT_ATTEMPTS_MAX if spec.port == 0 else 1
+    while True:
+        attempts_left -= 1
         try:
             return _listen_tcp(spec, addresses)
         except OSError as error:
-            # A chosen port that is free on one address can be taken on another: choose again.
-            if spec.port == 0 and error.errno == errno.EADDRINUSE and attempt < PORT_ATTEMPTS_MAX:
-                continue
-            raise _fault(spec, error) from error
-    raise AssertionError("the last attempt returns or raises")
+            if error.errno != errno.EADDRINUSE or attempts_left == 0:
+                raise _fault(spec, error) from error
 
 
 def describe(sock: socket.socket, scheme: str = "tcp") -> str:
@@ -187,14 +187,17 @@ def _identity(path: str) -> tuple[int, int]:
 
 
 def _listen_unix(spec: UnixSpec) -> socket.socket:
-    _remove_stale(spec)
     sock = _UnixListener()
     try:
+        _remove_stale(spec)
         sock.bind(spec.path)
         sock.own(spec.path)
         # Nobody can connect before listen(), so the file is never open to more than its mode says.
         Path(spec.path).chmod(spec.mode)
         sock.listen(spec.backlog)
+    except ListenFault:
+        sock.close()
+        raise
     except OSError as error:
         sock.close()
         reason = error.strerror or str(error)
@@ -221,9 +224,4 @@ def _remove_stale(spec: UnixSpec) -> None:
         raise ListenFault(
             f"{where} is already in use: stop the program that listens there, or choose another path"
         )
-    try:
-        Path(spec.path).unlink(missing_ok=True)
-    except OSError as error:
-        raise ListenFault(
-            f"{where} is left over and cannot be removed: {error.strerror}"
-        ) from error
+    Path(spec.path).unlink(missing_ok=True)

@@ -113,10 +113,8 @@ def test_the_stack_is_opened_when_all_layers_are() -> None:
 @pytest.mark.parametrize("layers", [[Upper(b"a"), Tagging(b"b")], [Tagging(b"a"), Upper(b"b")]])
 def test_an_end_of_any_layer_is_an_end_of_the_stack_and_loses_nothing(layers: list[Layer]) -> None:
     stack = LayerStack(layers)
-    assert stack.receive(b"a") == b"a"
-    assert not stack.received_eof
-    assert stack.receive(b"last$") == b"last$"
-    assert stack.received_eof
+    assert (stack.receive(b"a"), stack.received_eof) == (b"a", False)
+    assert (stack.receive(b"last$"), stack.received_eof) == (b"last$", True)
     stack.receive(b"more")
     assert stack.received_eof
 
