@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from rookery_bench import wire
 
-Bytes = npt.NDArray[np.uint8]
 PacketIds = npt.NDArray[np.int64]
 
 BLOCK_BYTES: Final = 65_536
@@ -23,7 +22,7 @@ _COUNT_UP: Final = np.arange(_ROWS_MAX, dtype=np.int64)
 _PACKET_ID_OF: Final[PacketIds] = (
     np.arange(_PACKET_IDS + _ROWS_MAX, dtype=np.int64) % _PACKET_IDS + 1
 )
-_LOOK_AHEAD: Final = 8
+_LOOK_AHEAD: Final = 16
 
 
 def packet_ids(first_number: int, count: int) -> PacketIds:
@@ -58,7 +57,7 @@ class PublishBlock:
 
 
 class AckBlock:
-    """Acks of one type, ready but for the packet identifiers."""
+    """Acks of one type for the packet identifiers that the broker chose."""
 
     def __init__(self, first_byte: int) -> None:
         self._rows = np.zeros(_ROWS_MAX, wire.ACK_LAYOUT)
@@ -73,6 +72,22 @@ class AckBlock:
         return self._view[: len(ids) * ACK_BYTES]
 
 
+class AckSeries:
+    """Acks of one type for consecutive messages, as this load numbers them."""
+
+    def __init__(self, first_byte: int) -> None:
+        rows = np.zeros(len(_PACKET_ID_OF), wire.ACK_LAYOUT)
+        rows["type"] = first_byte
+        rows["length"] = 2
+        rows["packet_id"] = _PACKET_ID_OF
+        self._bytes = rows.tobytes()
+
+    def take(self, first_number: int, count: int) -> bytes:
+        """Return the acks of ``count`` messages."""
+        start = first_number % _PACKET_IDS * ACK_BYTES
+        return self._bytes[start : start + count * ACK_BYTES]
+
+
 class Run(NamedTuple):
     """Neighbouring packets with the same first byte."""
 
@@ -81,7 +96,7 @@ class Run(NamedTuple):
     count: int
 
 
-def find_runs(data: Bytes, sizes: dict[int, int]) -> tuple[list[Run], int]:
+def find_runs(data: memoryview, sizes: dict[int, int]) -> tuple[list[Run], int]:
     """Split a stream into runs; ``sizes`` tells each first byte's packet size.
 
     Returns the runs and how many bytes they cover; the rest is the beginning of a packet.
@@ -92,7 +107,7 @@ def find_runs(data: Bytes, sizes: dict[int, int]) -> tuple[list[Run], int]:
     runs: list[Run] = []
     offset, total = 0, len(data)
     while offset < total:
-        first_byte = int(data[offset])
+        first_byte = data[offset]
         size = sizes.get(first_byte)
         if size is None:
             raise wire.WireError(f"unexpected packet {bytes(data[offset : offset + 16]).hex(' ')}")
@@ -105,13 +120,12 @@ def find_runs(data: Bytes, sizes: dict[int, int]) -> tuple[list[Run], int]:
     return runs, offset
 
 
-def _run_length(first_bytes: Bytes) -> int:
+def _run_length(first_bytes: memoryview) -> int:
     """Count how many entries equal the first one; short runs are found without a look at the rest."""
-    count, look_ahead = 1, _LOOK_AHEAD
-    while count < len(first_bytes):
-        same = first_bytes[count : count + look_ahead] == first_bytes[0]
-        if not same.all():
-            return count + int(same.argmin())
-        count += len(same)
-        look_ahead *= 8
-    return count
+    look_ahead = _LOOK_AHEAD
+    while True:
+        ahead = first_bytes[:look_ahead].tobytes()
+        count = len(ahead) - len(ahead.lstrip(ahead[:1]))
+        if count < len(ahead) or look_ahead >= len(first_bytes):
+            return count
+        look_ahead *= _LOOK_AHEAD

@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from rookery_bench import wire
-from rookery_bench.accounting import Usage
+from rookery_bench.accounting import Usage, cpu_ns
 from rookery_bench.blocks import PublishBlock
 from rookery_bench.latency import LatencySamples
 from rookery_bench.links import Address, Publisher, Subscriber, open_link, subscribe
@@ -20,6 +20,9 @@ from rookery_bench.scenarios import Saturating
 from rookery_bench.sequence import Sequence
 
 LATENCY_STEP: Final = 8
+_TURN_NS_MIN: Final = 100_000
+_TURN_NS_MAX: Final = 20_000_000
+_PACE_INTERVAL_NS: Final = 100_000_000
 _STALL_SECONDS: Final = 5.0
 """Without any progress for so long, what is under way counts as lost."""
 
@@ -27,8 +30,13 @@ _STALL_SECONDS: Final = 5.0
 class Generator:
     """Publishers and subscribers of one saturating case, connected to one broker."""
 
-    def __init__(self, load: Saturating, address: Address) -> None:
+    def __init__(self, load: Saturating, address: Address, broker_pid: int) -> None:
         self._load = load
+        self.turn_ns = _TURN_NS_MIN
+        self._broker_pid = broker_pid
+        self._pace_again_ns = 0
+        self._paced_received = 0
+        self._paced_broker_ns = cpu_ns(broker_pid)
         self._latency = LatencySamples(LATENCY_STEP)
         self.publishers: list[Publisher] = []
         self.subscribers: list[Subscriber] = []
@@ -64,9 +72,9 @@ class Generator:
             reached = [s.sequences[index] for s in self.subscribers if index in s.sequences]
             self.publishers.append(Publisher(link, block, load.qos, load.window, reached))
 
-    def run(self, seconds: float, warm_up_seconds: float, broker_pid: int) -> Measurement:
+    def run(self, seconds: float, warm_up_seconds: float) -> Measurement:
         """Load the broker, measure after the warm-up, and let everything arrive."""
-        usage = Usage(broker_pid)
+        usage = Usage(self._broker_pid)
         try:
             self._turns_until(time.monotonic_ns() + int(warm_up_seconds * 1e9))
             usage.restart()
@@ -90,7 +98,6 @@ class Generator:
         return sum(publisher.under_way for publisher in self.publishers)
 
     def _turns_until(self, end_ns: int) -> None:
-        turn_ns = int(self._load.turn_seconds * 1e9)
         progress, progress_ns = -1, time.monotonic_ns()
         while (now_ns := time.monotonic_ns()) < end_ns:
             self._read()
@@ -100,9 +107,27 @@ class Generator:
                 progress, progress_ns = self._received, now_ns
             elif now_ns - progress_ns > _STALL_SECONDS * 1e9:
                 return
-            spare_ns = now_ns + turn_ns - time.monotonic_ns()
+            if now_ns >= self._pace_again_ns:
+                self._pace(now_ns)
+            spare_ns = now_ns + self.turn_ns - time.monotonic_ns()
             if spare_ns > 0:
                 time.sleep(spare_ns / 1e9)
+
+    def _pace(self, now_ns: int) -> None:
+        """Let a turn last as long as the broker works on its part of all windows.
+
+        So every broker, fast or slow, meets blocks of about the same size. What counts is the CPU
+        time, not the rate: the rate would follow the turns, and the turns the rate.
+        """
+        load, broker_ns = self._load, cpu_ns(self._broker_pid)
+        deliveries = self._received - self._paced_received
+        if deliveries:
+            per_delivery_ns = (broker_ns - self._paced_broker_ns) / deliveries
+            copies = 1 if load.publishers == load.subscribers else load.subscribers
+            turn_ns = per_delivery_ns * load.window * load.publishers * copies / load.turns
+            self.turn_ns = int(min(max(turn_ns, _TURN_NS_MIN), _TURN_NS_MAX))
+        self._paced_received, self._paced_broker_ns = self._received, broker_ns
+        self._pace_again_ns = now_ns + _PACE_INTERVAL_NS
 
     def _read(self) -> None:
         for descriptor, _ in self._epoll.poll(0.001):

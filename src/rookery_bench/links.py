@@ -5,18 +5,27 @@ that finds anything out of order says so in ``faults``; a stream that is not MQT
 """
 
 import socket
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from rookery_bench import wire
-from rookery_bench.blocks import ACK_BYTES, AckBlock, PublishBlock, find_runs, packet_ids
+from rookery_bench.blocks import ACK_BYTES, AckBlock, AckSeries, PublishBlock, find_runs
 from rookery_bench.latency import LatencySamples
 from rookery_bench.sequence import Sequence
 
 RECEIVE_BYTES: Final = 262_144
+PORTIONS: Final = 2
+"""A window leaves in at least so many portions: while the broker works on one, the next is there."""
 _HANDSHAKE_SECONDS: Final = 10.0
+
+_PUBACKS: Final = AckSeries(wire.PUBACK)
+_RECORDED: Final = AckSeries(wire.PUBREC)
+_RELEASES: Final = AckSeries(wire.PUBREL)
+_COMPLETED: Final = AckSeries(wire.PUBCOMP)
+_ACKS_OF_QOS: Final = ((), (wire.PUBACK,), (wire.PUBREC, wire.PUBCOMP))
 
 Rows = npt.NDArray[np.void]
 
@@ -78,7 +87,7 @@ class Link:
         self.unsent = b""
         self._rest = b""
 
-    def receive(self) -> npt.NDArray[np.uint8]:
+    def receive(self) -> memoryview:
         """Return what came, after the rest of the last time (a view of the shared buffer)."""
         view = memoryview(self.receive_buffer)
         kept = len(self._rest)
@@ -90,13 +99,13 @@ class Link:
         else:
             if not received:
                 raise wire.WireError("the broker closed the connection")
-        return np.frombuffer(view, np.uint8, kept + received)
+        return view[: kept + received]
 
-    def keep_rest(self, rest: npt.NDArray[np.uint8]) -> None:
+    def keep_rest(self, rest: memoryview) -> None:
         """Keep the beginning of a packet for the next read."""
         self._rest = rest.tobytes()
 
-    def send(self, data: memoryview) -> None:
+    def send(self, data: memoryview | bytes) -> None:
         """Send, and keep what the kernel does not take."""
         if self.unsent:
             self.unsent += bytes(data)
@@ -111,7 +120,7 @@ class Link:
     def flush(self) -> None:
         """Send what was kept."""
         unsent, self.unsent = self.unsent, b""
-        self.send(memoryview(unsent))
+        self.send(unsent)
 
     def close(self) -> None:
         """Say goodbye and close."""
@@ -175,7 +184,7 @@ class Subscriber(Link):
         order = publishers.argsort(kind="stable")
         publishers, numbers = publishers[order], numbers[order]
         starts = [0, *(np.flatnonzero(np.diff(publishers)) + 1).tolist(), len(order)]
-        for start, end in zip(starts, starts[1:], strict=False):
+        for start, end in pairwise(starts):
             self.sequences[int(publishers[start])].accept(numbers[start:end])
 
     def _answer(self, acks: AckBlock, rows: Rows) -> None:
@@ -201,14 +210,10 @@ class Publisher(Link):
         self._block = block
         self._qos = qos
         self._window = window
+        self._portion = min(max(1, window // PORTIONS), block.rows_max)
         self._deliveries = deliveries
-        self._received = 0
-        self._release = AckBlock(wire.PUBREL)
-        self._sizes = {
-            0: {},
-            1: {wire.PUBACK: ACK_BYTES},
-            2: {wire.PUBREC: ACK_BYTES, wire.PUBCOMP: ACK_BYTES},
-        }[qos]
+        self._recorded = 0
+        self._sizes = dict.fromkeys(_ACKS_OF_QOS[qos], ACK_BYTES)
 
     @property
     def under_way(self) -> int:
@@ -217,11 +222,11 @@ class Publisher(Link):
         return self.sent - (min(finished, self.acked) if self._qos else finished)
 
     def publish(self, now_ns: int) -> None:
-        """Fill the window up again."""
+        """Send the next portion of the window, as far as there is room."""
         if self.unsent:
             self.flush()
             return
-        count = min(self._window - self.under_way, self._block.rows_max)
+        count = min(self._window - self.under_way, self._portion)
         if count > 0:
             self.send(self._block.fill(self.sent, count, now_ns))
             self.sent += count
@@ -231,19 +236,20 @@ class Publisher(Link):
         data = self.receive()
         runs, covered = find_runs(data, self._sizes)
         for first_byte, offset, count in runs:
-            rows = np.frombuffer(data, wire.ACK_LAYOUT, count, offset)
-            if (rows["length"] != 2).any():
-                raise wire.WireError(f"an ack with a reason: {bytes(data[offset:][:16]).hex(' ')}")
+            acks = bytes(data[offset : offset + count * ACK_BYTES])
             if first_byte == wire.PUBREC:
-                self._check_order("PUBREC", rows, self._received)
-                self._received += count
-                self.send(self._release.fill(rows["packet_id"]))
+                self._check(acks, _RECORDED.take(self._recorded, count))
+                self.send(_RELEASES.take(self._recorded, count))
+                self._recorded += count
             else:
-                self._check_order("ack", rows, self.acked)
+                series = _PUBACKS if first_byte == wire.PUBACK else _COMPLETED
+                self._check(acks, series.take(self.acked, count))
                 self.acked += count
         self.keep_rest(data[covered:])
 
-    def _check_order(self, name: str, rows: Rows, first_number: int) -> None:
+    def _check(self, acks: bytes, expected: bytes) -> None:
         # [MQTT-4.6.0-2] Acks come in the order of the PUBLISH packets.
-        if not np.array_equal(rows["packet_id"], packet_ids(first_number, len(rows))):
-            self.faults.append(f"{name} out of order after {first_number}")
+        if acks != expected:
+            if any(length != 2 for length in acks[1::ACK_BYTES]):
+                raise wire.WireError(f"an ack with a reason: {acks[:16].hex(' ')}")
+            self.faults.append("acks out of order")

@@ -1,0 +1,114 @@
+"""Thousands of clients that connect: what a CONNECT costs, what a client costs that stays idle."""
+
+import select
+import socket
+import time
+from typing import Final
+
+from rookery_bench import wire
+from rookery_bench.accounting import Usage, resident_bytes
+from rookery_bench.latency import percentiles
+from rookery_bench.links import Address, open_link, subscribe
+from rookery_bench.measurement import Measurement, per_unit
+from rookery_bench.scenarios import Connecting, Idle
+
+_READ_BYTES: Final = 4_096
+_ANSWER_SECONDS: Final = 10.0
+_FIRST_CLIENTS: Final = 20
+"""Connected before the count begins, so that what a broker does once is not counted."""
+_SETTLED_READINGS: Final = 5
+_SETTLE_INTERVAL_SECONDS: Final = 0.2
+_SETTLE_SECONDS_MAX: Final = 5.0
+
+
+class Crowd:
+    """Clients that connect with some of them under way at once, and then stay."""
+
+    def __init__(self, load: Connecting | Idle, address: Address, broker_pid: int) -> None:
+        self._load = load
+        self._address = address
+        self._broker_pid = broker_pid
+        self._epoll = select.epoll()
+        self._waiting: dict[int, tuple[socket.socket, int]] = {}
+        """By descriptor: the client and the time of its CONNECT."""
+        self._links: list[socket.socket] = []
+        self._latencies_ns: list[int] = []
+
+    def run(self) -> Measurement:
+        """Connect all clients and measure what they cost."""
+        try:
+            for index in range(_FIRST_CLIENTS):
+                link = open_link(self._address, f"bench-first-{index}", self._load.version)
+                self._links.append(link)
+                subscribe(link, f"bench/first/{index}", 1, self._load.version)
+            if isinstance(self._load, Idle):
+                return self._measure_memory()
+            return self._measure_connects()
+        except (OSError, wire.WireError) as error:
+            return Measurement(0.0, None, None, None, None, [str(error)])
+
+    def _measure_connects(self) -> Measurement:
+        usage = Usage(self._broker_pid)
+        self._connect_all()
+        return per_unit(usage, self._load.clients, percentiles(self._latencies_ns), [])
+
+    def _measure_memory(self) -> Measurement:
+        before = self._settled_bytes()
+        self._connect_all()
+        for index, link in enumerate(self._links[_FIRST_CLIENTS:]):
+            link.setblocking(True)
+            subscribe(link, f"bench/idle/{index:04d}", 1, self._load.version)
+        growth = self._settled_bytes() - before
+        return Measurement(growth / self._load.clients, None, None, None, None)
+
+    def _connect_all(self) -> None:
+        started = 0
+        while started < self._load.clients or self._waiting:
+            while started < self._load.clients and len(self._waiting) < self._load.under_way:
+                self._start(f"bench-client-{started}")
+                started += 1
+            events = self._epoll.poll(_ANSWER_SECONDS)
+            if not events:
+                raise wire.WireError(f"{len(self._waiting)} clients wait for their CONNACK")
+            for descriptor, _ in events:
+                self._finish(descriptor)
+
+    def _start(self, client_id: str) -> None:
+        address = self._address
+        link = socket.create_connection((address.host, address.port), _ANSWER_SECONDS)
+        self._links.append(link)
+        now_ns = time.monotonic_ns()
+        link.send(wire.connect(client_id, address.username, address.password, self._load.version))
+        self._waiting[link.fileno()] = link, now_ns
+        self._epoll.register(link, select.EPOLLIN)
+
+    def _finish(self, descriptor: int) -> None:
+        link, started_ns = self._waiting.pop(descriptor)
+        self._epoll.unregister(descriptor)
+        found = wire.take_packet(link.recv(_READ_BYTES))
+        if found is None:
+            raise wire.WireError("the broker closed the connection or sent half a CONNACK")
+        wire.expect_connack(found[0], found[1])
+        self._latencies_ns.append(time.monotonic_ns() - started_ns)
+
+    def _settled_bytes(self) -> int:
+        """Read the broker's memory until it stays the same."""
+        readings = [resident_bytes(self._broker_pid)]
+        deadline_ns = time.monotonic_ns() + int(_SETTLE_SECONDS_MAX * 1e9)
+        while time.monotonic_ns() < deadline_ns:
+            time.sleep(_SETTLE_INTERVAL_SECONDS)
+            readings.append(resident_bytes(self._broker_pid))
+            if len(set(readings[-_SETTLED_READINGS:])) == 1 and len(readings) >= _SETTLED_READINGS:
+                break
+        return readings[-1]
+
+    def close(self) -> None:
+        """Disconnect all clients."""
+        for link in self._links:
+            try:
+                link.setblocking(False)
+                link.send(wire.DISCONNECT)
+            except OSError:
+                pass  # The broker is gone or stuck, which the run has already told.
+            link.close()
+        self._epoll.close()
