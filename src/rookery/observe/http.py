@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 
 from rookery.observe.health import Health, HealthReport
 
-STOP_SECONDS_MAX: Final = 2
+STOP_SECONDS_MAX: Final = 1
 """How long answers under way may take to finish when the server stops."""
 CONNECTIONS_MAX: Final = 100
 """Beyond these, a request is answered with 503."""
@@ -81,8 +81,6 @@ class ObserveServer:
             log_config=None,
             access_log=False,
             proxy_headers=False,
-            server_header=False,
-            date_header=False,
             limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=STOP_SECONDS_MAX,
         )

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from rookery.observe.health import Health
-from rookery.observe.http import ListenError, ObserveServer
+from rookery.observe.http import STOP_SECONDS_MAX, ListenError, ObserveServer
 
 
 def registry() -> CollectorRegistry:
@@ -187,6 +187,22 @@ def test_stopping_does_not_wait_for_idle_connections() -> None:
             await reader.read()
         writer.close()
         await writer.wait_closed()
+
+    asyncio.run(run())
+
+
+def test_stopping_does_not_wait_long_for_one_that_does_not_read() -> None:
+    async def run() -> None:
+        more_than_buffers_take = registry()
+        Counter("big", "x" * 32_000_000, registry=more_than_buffers_take)
+        server = ObserveServer(more_than_buffers_take, Health())
+        port = await server.start("127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await reader.readexactly(15) == b"HTTP/1.1 200 OK"
+        async with asyncio.timeout(STOP_SECONDS_MAX + 5):
+            await server.stop()
+        writer.transport.abort()
 
     asyncio.run(run())
 
