@@ -10,13 +10,22 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Protocol, Self
 
 import pytest
 import uvloop
 
 START_SECONDS_MAX = 10.0
+
+SETTINGS: dict[str, Any] = {
+    "listeners": [
+        {"type": "tcp", "name": "tcp", "host": "127.0.0.1", "port": 0},
+        {"type": "ws", "name": "ws", "host": "127.0.0.1", "port": 0},
+    ],
+    "metrics.enabled": False,
+    "log.level": "warning",
+}
+"""What differs from a node's defaults in every test: loopback, ports the system chooses, few words."""
 
 
 class Broker(Protocol):
@@ -33,9 +42,8 @@ class RunningBroker:
 
     host = "127.0.0.1"
 
-    def __init__(self, data_directory: Path, overrides: Mapping[str, Any] | None = None) -> None:
-        self._overrides = overrides or {}
-        self._data_directory = data_directory
+    def __init__(self, overrides: Mapping[str, Any] | None = None) -> None:
+        self._settings = {**SETTINGS, **(overrides or {})}
         self._ports: dict[str, int] = {}
         self._started: Future[None] = Future()
         self._stopping = asyncio.Event()
@@ -79,7 +87,7 @@ class RunningBroker:
         from rookery.config.models import Config
 
         self._loop = asyncio.get_running_loop()
-        node = Node(Config.model_validate(nested(self._settings())))
+        node = Node(Config.model_validate(nested(self._settings)))
         await node.start()
         self._ports = dict(node.ports)
         self._started.set_result(None)
@@ -87,9 +95,6 @@ class RunningBroker:
             await self._stopping.wait()
         finally:
             await node.stop()
-
-    def _settings(self) -> dict[str, Any]:
-        return {**self._overrides}
 
 
 class ExternalBroker:
@@ -113,23 +118,23 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker() -> Iterator[Broker]:
     """The broker with its default configuration, shared by all tests of the session."""
     if address := os.environ.get("ROOKERY_TEST_BROKER"):
         yield ExternalBroker(address)
         return
-    with RunningBroker(tmp_path_factory.mktemp("broker")) as running:
+    with RunningBroker() as running:
         yield running
 
 
 @pytest.fixture
-def broker_with(tmp_path: Path) -> Iterator[Callable[..., RunningBroker]]:
+def broker_with() -> Iterator[Callable[..., RunningBroker]]:
     """Start a broker of the test's own: ``broker_with(**{"limits.receive_maximum": 20})``."""
     if "ROOKERY_TEST_BROKER" in os.environ:
         pytest.skip("needs a broker with its own configuration")
     with ExitStack() as stack:
 
         def start(**overrides: Any) -> RunningBroker:
-            return stack.enter_context(RunningBroker(tmp_path, overrides))
+            return stack.enter_context(RunningBroker(overrides))
 
         yield start
