@@ -66,8 +66,8 @@ class TlsLayer(Layer):
     def _read(self) -> bytes:
         received: list[bytes] = []
         try:
-            # With both buffers empty another read could only say that it wants more.
-            while self._incoming.pending or self._tls.pending():
+            # A read takes a whole record; with no bytes left another could only say that it wants more.
+            while self._incoming.pending:
                 data = self._tls.read(READ_BYTES)
                 if not data:
                     self._receiving = False

@@ -24,6 +24,9 @@ REQUEST_BYTES_MAX: Final = 8192
 SUBPROTOCOLS: Final = (Subprotocol("mqtt"), Subprotocol("mqttv3.1"))
 """In order of preference. The second is from before the standard, and old clients offer nothing else."""
 
+REASON_CHARACTERS_MAX: Final = 200
+"""How much of a refusal's reason is told to the operator: it quotes the request."""
+
 _LOGGER: Final = logging.getLogger(__name__)
 # The package tells the opening and the end of every connection at INFO, which is the listener's to tell.
 _LOGGER.setLevel(logging.WARNING)
@@ -112,7 +115,7 @@ class WebSocketLayer(Layer):
         request = events[0]
         assert isinstance(request, Request)
         if request.path.partition("?")[0] != self._path:
-            raise self._refuse(http.HTTPStatus.NOT_FOUND, f"there is nothing at {request.path}")
+            raise self._refuse(http.HTTPStatus.NOT_FOUND, f"there is nothing at {request.path!r}")
         # [MQTT-6.0.0-3] A client that does not offer the subprotocol is refused.
         # [MQTT-6.0.0-4] What is selected is "mqtt", or the older name where only that is offered.
         response = protocol.accept(request)
@@ -131,7 +134,8 @@ class WebSocketLayer(Layer):
         self._receiving = False
         self._request = b""
         self._answer = response.serialize()
-        return LayerFault(f"WebSocket request refused with {response.status_code}: {text}")
+        shown = text[:REASON_CHARACTERS_MAX]
+        return LayerFault(f"WebSocket request refused with {response.status_code}: {shown}")
 
     def send(self, data: bytes) -> bytes:
         """Wrap ``data`` into one binary frame; not before the opening. (See the base class.)"""

@@ -329,6 +329,12 @@ def test_any_bytes_are_tls_or_a_layer_fault(
     layer.close()
 
 
+def test_a_client_cannot_renegotiate_nor_compress(certificates: Certificates) -> None:
+    options = listener(certificates).options
+    assert ssl.OP_NO_RENEGOTIATION in options
+    assert ssl.OP_NO_COMPRESSION in options
+
+
 def test_an_encrypted_key_opens_with_its_password(tmp_path: Path) -> None:
     pair = Authority(tmp_path).server(password="secret")
     context = server_context(pair.certificate, pair.private_key, password="secret")

@@ -1,5 +1,6 @@
 """WebSocket against the client of the websockets package, and against requests and frames made by hand."""
 
+import logging
 import ssl
 import struct
 from itertools import pairwise
@@ -118,8 +119,10 @@ def test_another_path_is_not_found(path: str) -> None:
         with pytest.raises(InvalidStatus) as caught:
             connect(f"ws://localhost{path}", sock=sock, subprotocols=[MQTT])
         assert caught.value.response.status_code == 404
-        assert caught.value.response.body == f"there is nothing at {path}\n".encode()
-        assert refused(server) == f"WebSocket request refused with 404: there is nothing at {path}"
+        assert caught.value.response.body == f"there is nothing at {path!r}\n".encode()
+        assert (
+            refused(server) == f"WebSocket request refused with 404: there is nothing at {path!r}"
+        )
 
 
 def test_a_query_behind_the_path_is_ignored() -> None:
@@ -206,7 +209,7 @@ def test_the_answer_is_that_of_the_standards_example() -> None:
 
 BAD_REQUESTS = {
     request(upgrade=False): (426, "a plain HTTP request"),
-    request("/"): (404, "there is nothing at /"),
+    request("/"): (404, "there is nothing at '/'"),
     request(protocols=None): (400, "missing subprotocol"),
     request(key="short"): (400, "invalid Sec-WebSocket-Key"),
     request(key="\xff"): (400, "invalid Sec-WebSocket-Key"),
@@ -239,6 +242,22 @@ def test_a_bad_request_is_answered_and_is_a_fault(data: bytes, status: int, text
     assert b"\r\nConnection: close\r\n" in answer
     assert layer.send(b"late") == layer.close() == b""
     assert layer.receive(request()) == b""
+
+
+def test_what_a_refusal_quotes_is_bounded_and_printable() -> None:
+    with pytest.raises(LayerFault) as caught:
+        make_layer().receive(request("/\x1b[2J" + "x" * 1000))
+    assert caught.value.text.isprintable()
+    assert len(caught.value.text) < 300
+
+
+def test_opening_and_closing_write_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    layer = opened()
+    layer.receive(frame(Opcode.CLOSE, b""))
+    with pytest.raises(LayerFault):
+        make_layer().receive(request(upgrade=False))
+    assert caplog.records == []
 
 
 def test_the_longest_request_is_taken() -> None:
