@@ -220,6 +220,7 @@ def _authorizer(config: Config) -> RulesAuthorizer:
             topic_filter=rule.topic_filter,
             username=rule.username,
             client_id=rule.client_id,
+            literal=rule.literal,
         )
         for rule in authorization.rules
     ]

@@ -7,7 +7,8 @@ for a set of topics, and a wildcard must not open what a rule closes; so on the 
 - a rule that denies applies when its filter *overlaps* the requested one: some of it is denied.
 
 With ``deny secret/#`` a subscription to ``#`` is refused as a whole, because it would bring
-messages of ``secret/...``. Put a rule that allows ``#`` before it for those who may have all.
+messages of ``secret/...``. Put a rule that allows ``#`` before it for those who may have all. A
+``literal`` rule closes one filter and nothing else, messages of its topics by other filters included.
 """
 
 from collections.abc import Iterable
@@ -33,6 +34,8 @@ class Rule:
     username: str | None = None
     """The authenticated name; an anonymous client has none and matches only ``None``."""
     client_id: str | None = None
+    literal: bool = False
+    """Whether the rule is about subscriptions with this very filter, and no other that overlaps."""
 
     def __post_init__(self) -> None:
         split_filter(self.topic_filter)
@@ -43,6 +46,13 @@ class Rule:
             None,
             principal.client_id,
         )
+
+
+def applies(rule: Rule, filter_levels: list[str], requested: list[str]) -> bool:
+    """Whether a rule speaks of a subscription to the requested filter."""
+    if rule.literal:
+        return filter_levels == requested
+    return covers(filter_levels, requested) if rule.allow else overlaps(filter_levels, requested)
 
 
 class RulesAuthorizer:
@@ -85,8 +95,7 @@ class RulesAuthorizer:
         """Whether the first rule that applies to the filter allows it, at any QoS."""
         levels = split_filter(topic_filter)
         for rule, filter_levels in self._subscribe_rules:
-            applies = covers if rule.allow else overlaps
-            if applies(filter_levels, levels) and rule.is_about(principal):
+            if applies(rule, filter_levels, levels) and rule.is_about(principal):
                 return rule.allow
         return self._default_allow
 

@@ -55,6 +55,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs)
     node = Node(loaded.config)
     try:
         await node.start()
@@ -70,6 +71,26 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
             logs.flush()
     await node.stop()
     return 0
+
+
+def _reload(loaded: Loaded, logs: Logs) -> None:
+    """Read the configuration again and apply what can change while the node runs: the log level."""
+    import os
+
+    import structlog
+
+    from rookery.config import ConfigErrors, load
+
+    log = structlog.get_logger("rookery.cli")
+    try:
+        fresh = load(loaded.source, os.environ, loaded.overrides)
+    except ConfigErrors as errors:
+        log.error("config_refused", errors=[str(error) for error in errors.errors])
+        return
+    logs.set_level(fresh.config.log.level)
+    running, wanted = loaded.config.model_dump(), fresh.config.model_dump()
+    waiting = sorted(key for key in wanted if key != "log" and wanted[key] != running[key])
+    log.warning("config_reloaded", log_level=logs.level, needs_restart=waiting)
 
 
 def _banner(node: Node, loaded: Loaded, warnings: list[str]) -> None:

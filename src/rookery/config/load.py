@@ -37,6 +37,8 @@ class Loaded:
     """Of every value (and every empty list), by its path."""
     source: FilePath | None
     """The file that was read."""
+    overrides: tuple[str, ...] = ()
+    """What the command line set, for loading again."""
 
 
 def find_file(option: FilePath | None, environ: Mapping[str, str]) -> FilePath | None:
@@ -65,7 +67,7 @@ def load(
     if errors or config is None:
         raise ConfigErrors(errors)
     origins = {found: _origin(tree, found) for found in _values(config, ())}
-    return Loaded(config, origins, path)
+    return Loaded(config, origins, path, tuple(overrides))
 
 
 def _laid(tree: Node, assignment: Assignment, errors: list[ConfigError]) -> Node:

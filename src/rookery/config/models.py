@@ -341,8 +341,8 @@ class Limits(Section):
     connect_deadline_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
     """Seconds a new connection has until its CONNECT is complete."""
     keep_alive_seconds_max: Annotated[int, Field(ge=1, le=65535)] = 65535
-    """Seconds of keep alive; a client that asks for more (or, where this is below 65535, for none) gets
-    this one."""
+    """Seconds of keep alive told to a 5.0 client that asks for more (or, where this is below 65535, for
+    none). Clients of 3.1 and 3.1.1 cannot be told, so they keep theirs."""
     session_expiry_seconds_max: Annotated[int, Field(ge=0, le=4_294_967_295)] = 4_294_967_295
     """Seconds a session outlives its connection; a client that asks for more gets these. 4294967295
     stands for sessions that never expire."""
@@ -389,6 +389,9 @@ class Rule(Section):
     """The user the rule is about; null is every user and anonymous clients."""
     client_id: MqttText | None = None
     """The client id the rule is about; null is every one."""
+    literal: bool = False
+    """Whether the rule is about subscriptions with this very topic filter. Otherwise a rule that denies
+    also refuses wider filters, because they would bring what it denies."""
 
 
 class Authorization(Section):

@@ -171,25 +171,28 @@ def to_data(node: Node, setting: Setting | None = ROOT) -> object:
     """The tree as plain data for the models.
 
     What a text setting is given stays as it was written (``password: 0123``), and a section or list
-    left empty (all its keys are comments, say) is as if it were not there.
+    left empty (all its keys are comments, say) is as if it were not there. What lies below a wrong place
+    is left out: the models refuse the place itself, and aliases within aliases could make it huge.
     """
     kind = setting.kind if setting else ""
     if isinstance(node.content, dict):
-        below = {
-            key: (child, setting.child(key) if setting else None)
-            for key, child in node.content.items()
-        }
+        if setting is None or kind != "section":
+            return {}
+        below = [(key, child, setting.child(key)) for key, child in node.content.items()]
         return {
-            key: to_data(child, found)
-            for key, (child, found) in below.items()
-            if not (child.content is None and found and found.kind in ("section", "list"))
+            key: to_data(child, found) for key, child, found in below if not _empty(child, found)
         }
     if isinstance(node.content, list):
-        entry = setting.child(0) if setting else None
-        return [to_data(child, entry) for child in node.content]
+        if setting is None or kind != "list":
+            return []
+        return [to_data(child, setting.child(0)) for child in node.content]
     if kind in ("text", "choice") and node.content is not None:
         return node.text
     return node.content
+
+
+def _empty(node: Node, setting: Setting | None) -> bool:
+    return node.content is None and setting is not None and setting.kind in ("section", "list")
 
 
 def locate(tree: Node, path: Path) -> tuple[Node, bool]:

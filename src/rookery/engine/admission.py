@@ -108,8 +108,7 @@ class Admission:
             raise NotAdmitted(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the client id is empty")
         will = connect.will
         if will is not None and (
-            not validate_topic_name(will.topic)
-            or will.topic.count("/") >= limits.topic_levels_max
+            not validate_topic_name(will.topic) or will.topic.count("/") >= limits.topic_levels_max
         ):
             raise NotAdmitted(ReasonCode.TOPIC_NAME_INVALID, "the will topic is not valid")
 
@@ -187,7 +186,9 @@ class Admission:
         if will is not None and not broker.authorizer.may_publish(
             principal, will.topic, will.qos, will.retain
         ):
-            raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, f"may not publish its will to {will.topic}")
+            raise NotAdmitted(
+                ReasonCode.NOT_AUTHORIZED, f"may not publish its will to {will.topic}"
+            )
         assigned = ""
         if not connect.client_id:
             assigned = new_client_id()  # [MQTT-3.1.3-6]

@@ -150,7 +150,9 @@ class Broker:
 
     def link_crashed(self, client: ClientLink, error: Exception) -> None:
         """A fault of ours in a client's step: it costs that client its link, nobody else anything."""
-        log.error("link_crashed", client_id=client.client_id, address=client.address, exc_info=error)
+        log.error(
+            "link_crashed", client_id=client.client_id, address=client.address, exc_info=error
+        )
         self.stats.supervisor_restarts += 1
         client.disconnect(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, END_INTERNAL, "")
 

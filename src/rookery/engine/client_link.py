@@ -262,10 +262,25 @@ class ClientLink(Timed, Waiter):
                 self._write(puback_wire(packet_id))
             else:
                 self._write(pubrec_wire(packet_id))
-        elif packet_type == PUBACK:
-            self.link.send(PubAck(packet_id, ReasonCode(reason_code)))
         else:
-            self.link.send(PubRec(packet_id, ReasonCode(reason_code)))
+            code = ReasonCode(reason_code)
+            properties = self.explanation(code)
+            if packet_type == PUBACK:
+                self.link.send(PubAck(packet_id, code, properties))
+            else:
+                self.link.send(PubRec(packet_id, code, properties))
+
+    def explanation(self, reason_code: ReasonCode) -> Properties | None:
+        """The reason string of a refusal, for a client that takes one. [MQTT-3.1.2-29]"""
+        connect = self.connect
+        if reason_code < 0x80 or self.link.version != V5 or connect is None:
+            return None
+        asked = connect.properties
+        if asked is not None and asked.request_problem_information == 0:
+            return None
+        properties = Properties()
+        properties.reason_string = reason_code.name.lower().replace("_", " ")
+        return properties
 
     def _write(self, wire: bytes) -> None:
         link = self.link
@@ -277,7 +292,9 @@ class ClientLink(Timed, Waiter):
         """A deadline: the CONNECT that did not come, or the keep alive."""
         if self.stage == WAITING or self.stage == ADMITTING:
             if now >= self.last_received + self.broker.settings.limits.connect_deadline_seconds:
-                self.broker.log_refusal(self, "connect_deadline", "no CONNECT was completed in time")
+                self.broker.log_refusal(
+                    self, "connect_deadline", "no CONNECT was completed in time"
+                )
                 self.end(END_CONNECTION_LOST)
         elif self.stage == ATTACHED and self.keep_alive_seconds:
             # [MQTT-3.1.2-22] One and a half times the keep alive without a packet.
@@ -308,7 +325,7 @@ class ClientLink(Timed, Waiter):
             if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
                 properties = Properties()
                 properties.server_reference = reference
-            elif text and self.connect is not None and wants_problem_information(self.connect):
+            elif text:
                 properties = Properties()
                 properties.reason_string = text
             self.link.send(Disconnect(reason_code, properties))
@@ -336,12 +353,3 @@ class ClientLink(Timed, Waiter):
         """The client has read: what waited for that may go on."""
         if self.actor is not None:
             self.actor.advance(now)
-
-
-def wants_problem_information(connect: Connect) -> bool:
-    """Whether the client takes reason strings on packets other than those that end the link.
-
-    [MQTT-3.1.2-29] A DISCONNECT and a CONNACK may carry one in any case.
-    """
-    properties = connect.properties
-    return properties is None or properties.request_problem_information != 0

@@ -37,7 +37,10 @@ class Subscribing:
             identifier = packet.properties.subscription_identifiers[0]
         streams: list[RetainedStream] = []
         codes = [self._grant(actor, request, identifier, streams) for request in packet.requests]
-        client.link.send(SubAck(packet.packet_id, codes))  # [MQTT-3.8.4-1] [MQTT-3.8.4-6]
+        explanation = client.explanation(max(codes))
+        client.link.send(
+            SubAck(packet.packet_id, codes, explanation)
+        )  # [MQTT-3.8.4-1] [MQTT-3.8.4-6]
         self._broker.stats.packets_sent += 1
         for stream in streams:
             actor.send_retained(stream)

@@ -59,14 +59,19 @@ class Reader:
 
     def variable(self) -> int:
         """Read a Variable Byte Integer, 0 to 268,435,455."""
-        value = 0
-        for shift in (0, 7, 14, 21):
-            byte = self.u8()
+        value: i64 = self.u8()
+        if value < 0x80:
+            return value
+        value &= 0x7F
+        shift: i64 = 7
+        while shift < 28:
+            byte: i64 = self.u8()
             value |= (byte & 0x7F) << shift
+            if byte == 0:  # [MQTT-1.5.5-1]
+                raise MalformedPacket("a variable byte integer is longer than it need be")
             if byte < 0x80:
-                if byte == 0 and shift > 0:  # [MQTT-1.5.5-1]
-                    raise MalformedPacket("a variable byte integer is longer than it need be")
                 return value
+            shift += 7
         raise MalformedPacket("a variable byte integer has more than four bytes")
 
     def binary(self) -> bytes:

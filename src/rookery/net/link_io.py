@@ -281,4 +281,6 @@ class LinkIO(LinkHandle, Pollable, Timed):
         self._sock.close()
         self._pending = None
         self._links.discard(self)
-        self.client.io = CLOSED  # Two objects that point at each other would wait for the collector.
+        self.client.io = (
+            CLOSED  # Two objects that point at each other would wait for the collector.
+        )

@@ -11,7 +11,7 @@ the group is asked for a member at each message.
 from __future__ import annotations
 
 from rookery.routing.cache import MatchCache
-from rookery.routing.shared import ROUND_ROBIN, ShareGroup
+from rookery.routing.shared import ROUND_ROBIN, ShareGroup, known_strategy
 from rookery.routing.subscriber import (
     Matches,
     Recipient,
@@ -47,13 +47,14 @@ class Router:
     """All subscriptions of this node."""
 
     def __init__(self, share_strategy: str = ROUND_ROBIN) -> None:
+        """Make an empty router; ``ValueError`` when there is no such share strategy."""
         self.subscription_count = 0
         """How many subscriptions there are, shared ones included."""
         self.share_count = 0
         """How many of them are shared."""
         self.filter_count = 0
         """How many different topic filters they have."""
-        self._share_strategy = share_strategy
+        self._share_strategy = known_strategy(share_strategy)
         self._exact: WideDict[str, Audience] = WideDict()
         self._root = Node()
         self._cache = MatchCache()

@@ -21,6 +21,13 @@ def share_key(name: str, topic_filter: str) -> str:
     return f"{SHARE_PREFIX}{name}/{topic_filter}"
 
 
+def known_strategy(strategy: str) -> str:
+    """Return the strategy; ``ValueError`` when there is no such one."""
+    if strategy not in STRATEGIES:
+        raise ValueError(f"{strategy!r} is none of {', '.join(STRATEGIES)}")
+    return strategy
+
+
 class ShareGroup:
     """The members of one group name with one topic filter, and whose turn it is.
 
@@ -34,13 +41,11 @@ class ShareGroup:
 
     def __init__(self, name: str, topic_filter: str, strategy: str) -> None:
         """Make an empty group; ``ValueError`` when there is no such strategy."""
-        if strategy not in STRATEGIES:
-            raise ValueError(f"{strategy!r} is none of {', '.join(STRATEGIES)}")
         self.name = name
         self.key = share_key(name, topic_filter)
         """The group as a client writes it."""
         self.topic_filter = topic_filter
-        self.strategy = strategy
+        self.strategy = known_strategy(strategy)
         self._members: list[Recipient] = []
         self._positions: WideDict[Subscriber, int] = WideDict()
         self._turn = 0

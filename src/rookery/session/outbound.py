@@ -169,10 +169,7 @@ class Outbound:
         if queue is None:
             queue = deque()
             self.queue = queue
-        if (
-            len(queue) >= self.queue_messages_max
-            or self.queue_bytes + size > self.queue_bytes_max
-        ):
+        if len(queue) >= self.queue_messages_max or self.queue_bytes + size > self.queue_bytes_max:
             if not queue:
                 self.queue = None
             return DROPPED_QUEUE_FULL
