@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from rookery.config.errors import DEFAULT, ConfigError, ConfigErrors, Origin, Path
 from rookery.config.messages import sentences, unknown_key
-from rookery.config.models import Config
+from rookery.config.models import TOLERATE_PROBLEMS, Config
 from rookery.config.schema import setting_at
 from rookery.config.sources import (
     FILE_VARIABLE,
@@ -89,21 +89,40 @@ def _validated(tree: Node, errors: list[ConfigError]) -> Config | None:
 
     A model checks how its settings go together only when each is right by itself. So what was refused is
     left out and the rest validated again, or the operator would learn of those errors one run later.
+    (Only what depends on a section where a necessary setting is missing is still told later.)
     """
     data: Any = to_data(tree)
-    reported: set[Path] = set()
+    refused: set[Path] = set()
+    told: set[tuple[Path, str]] = set()
     while True:
         try:
             return Config.model_validate(data)
         except ValidationError as failed:
             details = failed.errors(include_url=False)
         found = [item for detail in details for item in sentences(detail)]
-        new = [(path, text) for path, text in found if not _covered(path, reported)]
+        new = [item for item in found if item not in told and not _covered(item[0], refused)]
         if not new:
+            new = [item for item in _problems(data) if item not in told | set(found)]
+            errors.extend(_error(tree, *item) for item in new if not _covered(item[0], refused))
             return None
-        errors.extend(ConfigError(_blamed(tree, path), path, text) for path, text in new)
-        for path, _ in new:
-            reported.add(_without(data, path))
+        errors.extend(_error(tree, *item) for item in new)
+        told.update(new)
+        refused.update(_without(data, path) for path, _ in new)
+
+
+def _problems(data: Any) -> list[tuple[Path, str]]:
+    """What does not go together, in sections around others of which the same is true."""
+    try:
+        return list(Config.model_validate(data, context=TOLERATE_PROBLEMS).problems())
+    except ValidationError:
+        return []
+
+
+def _error(tree: Node, path: Path, text: str) -> ConfigError:
+    """Say where an error is: at the value, at its key when that is wrong, or where it is missing."""
+    node, exact = locate(tree, path)
+    wrong_key = exact and setting_at(path) is None
+    return ConfigError(node.key_origin if wrong_key else node.origin, path, text)
 
 
 def _covered(path: Path, reported: set[Path]) -> bool:
@@ -126,14 +145,6 @@ def _without(data: Any, path: Path) -> Path:
     if isinstance(data, dict):
         data.pop(path[cut - 1], None)
     return path[:cut]
-
-
-def _blamed(tree: Node, path: Path) -> Origin:
-    """Where an error is: at the value, at its key when the key is wrong, or at what it is missing in."""
-    node, exact = locate(tree, path)
-    if exact and setting_at(path) is None:
-        return node.key_origin
-    return node.origin
 
 
 def _origin(tree: Node, path: Path) -> Origin:

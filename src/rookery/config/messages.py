@@ -67,7 +67,9 @@ def unknown_key(path: Path) -> str:
         return f"entries of a list go by number, as {dotted((*above, 0))}"
     if parent.kind != "section":
         return f"unknown key; {dotted(tuple(above))} is a single value"
-    meant = _close(str(key), list(parent.children)) or _elsewhere(str(key))
+    keys = list(parent.children)
+    # The same word in another section is likelier than a word here that is only a little alike.
+    meant = _close(str(key), keys, 0.8) or _elsewhere(str(key)) or _close(str(key), keys)
     if meant:
         return f"unknown key, did you mean {meant}?"
     return f"unknown key; the keys here are {', '.join(parent.children)}"
@@ -79,6 +81,6 @@ def _elsewhere(key: str) -> str | None:
     return ".".join(paths[0]) if paths else None
 
 
-def _close(word: str, words: Sequence[str]) -> str | None:
-    found = difflib.get_close_matches(word.lower().replace("-", "_"), words, 1, 0.6)
+def _close(word: str, words: Sequence[str], likeness: float = 0.6) -> str | None:
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), words, 1, likeness)
     return found[0] if found else None

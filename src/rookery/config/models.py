@@ -4,9 +4,9 @@ The models know nothing of files, variables or positions; ``rookery.config.load`
 of their errors. A model that exists is valid, however it was made.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     SecretStr,
     Strict,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -28,6 +29,9 @@ ANY_HOSTS = frozenset({"0.0.0.0", "::", ""})  # Addresses that stand for every i
 
 Problem = tuple[Path, str]
 """Settings that do not go together: the path below the model, and what would be right."""
+
+TOLERATE_PROBLEMS: Final = "tolerate problems"
+"""As the context of a validation: let settings pass that do not go together, to ask ``problems`` after."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,21 @@ class Section(BaseModel):
         """The settings here that are right each by itself but not together."""
         return ()
 
+    def problems(self) -> Iterator[Problem]:
+        """The settings here and below that do not go together; of a valid model there are none."""
+        yield from self._problems()
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            below = enumerate(value) if isinstance(value, tuple) else [(None, value)]
+            for index, section in below:
+                if isinstance(section, Section):
+                    place = (name,) if index is None else (name, index)
+                    yield from (((*place, *path), text) for path, text in section.problems())
+
     @model_validator(mode="after")
-    def _settings_go_together(self) -> Self:
+    def _settings_go_together(self, info: ValidationInfo) -> Self:
+        if info.context is TOLERATE_PROBLEMS:
+            return self
         problems = list(self._problems())
         if problems:
             text = "; ".join(text for _, text in problems)
@@ -484,9 +501,8 @@ class Config(Section):
 
     def _addresses(self) -> Iterable[tuple[Path, str, int]]:
         for index, listener in enumerate(self.active_listeners):
-            if listener.type == "unix":
+            if listener.host is None or listener.port is None:  # That is an error of its own.
                 continue
-            assert listener.host is not None and listener.port is not None  # Filled in above.
             listed: Path = ("listeners", index, "port")
             yield (
                 listed if self.listeners else ("broker", "mqtt_port"),
