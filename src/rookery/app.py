@@ -25,6 +25,7 @@ from rookery.config.settings import to_settings
 from rookery.engine.broker import Broker
 from rookery.engine.gauges import BrokerGauges
 from rookery.engine.sys_topics import LoadAverages, sys_messages
+from rookery.mqtt import link
 from rookery.net.acceptor import Acceptor, Links, Transport
 from rookery.net.listening import TcpSpec, UnixSpec, describe, listen
 from rookery.net.poller import Poller
@@ -47,8 +48,6 @@ LOGIN_REMEMBER_SECONDS: Final = 60.0
 
 def compiled() -> bool:
     """Whether the core runs as machine code."""
-    from rookery.mqtt import link
-
     return not str(link.__file__).endswith(".py")
 
 

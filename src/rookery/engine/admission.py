@@ -14,7 +14,7 @@ from rookery.actors.clock import new_client_id
 from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
 from rookery.engine.stats import END_NOT_AUTHORIZED
 from rookery.mqtt.errors import ProtocolViolation
-from rookery.mqtt.packets import Auth, ConnAck, Connect, Will
+from rookery.mqtt.packets import Auth, ConnAck, Connect
 from rookery.mqtt.properties import Properties
 from rookery.mqtt.topics import validate_topic_name
 from rookery.mqtt.types import PACKET_BYTES_LIMIT, V3_1, V5, ReasonCode

@@ -1,7 +1,6 @@
 """What the engine asks of a network connection; ``net.link_io`` provides it."""
 
 from collections.abc import Mapping
-
 from typing import Final
 
 from mypy_extensions import mypyc_attr

@@ -16,6 +16,7 @@ from rookery.net.tls import TlsLayer
 from rookery.net.websocket import WebSocketLayer
 
 ACCEPTS_PER_TURN_MAX: Final = 64
+FRAME_SPARE_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class Acceptor(Pollable, Timed):
             tls = TlsLayer(transport.tls)
             layers.append(tls)
         if transport.websocket_path is not None:
-            frame_bytes_max = self._broker.settings.limits.packet_bytes_max
+            # A frame may hold several packets. [MQTT-6.0.0-2]
+            frame_bytes_max = self._broker.settings.limits.packet_bytes_max + FRAME_SPARE_BYTES
             layers.append(WebSocketLayer(transport.websocket_path, frame_bytes_max))
         LinkIO(
             sock,

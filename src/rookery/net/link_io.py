@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
+from rookery.actors.timers import Timed
 from rookery.engine.broker import Broker
 from rookery.engine.client_link import ClientLink
-from rookery.actors.timers import Timed
 from rookery.engine.link_handle import CLOSED, LinkHandle
 from rookery.net.layers import Layer, LayerFault
 from rookery.net.pollable import Pollable
@@ -68,26 +68,31 @@ class LinkIO(LinkHandle, Pollable, Timed):
         links.add(self)
 
     def ready(self, mask: int, now: float) -> None:
-        """Read and step, or write on, in a boundary that keeps our own faults to this client."""
+        """Read and step, or write on."""
+        self._progress(mask, now)
+
+    def work(self, now: float) -> None:
+        """Go on with the packets held from the last turn."""
+        self._progress(0, now)
+
+    def _progress(self, mask: int, now: float) -> None:
+        """Do what the readiness allows, in the boundary that keeps our own faults to this client."""
         try:
+            if mask == 0:
+                self._work_held(now)
             if mask & WRITABLE and self._open:
                 self._write_pending(now)
             if mask & READABLE and self._open and self._reading:
                 self._read(now)
             elif mask & BROKEN and self._open:
                 self._lost()
-        except Exception as error:
-            self._crashed(error)
+        except Exception as error:  # noqa: BLE001 - the supervisor's boundary
+            self._broker.link_crashed(self.client, error)
 
-    def work(self, now: float) -> None:
-        """Go on with the packets held from the last turn."""
-        if not self._open or self._closing:
-            return
-        try:
+    def _work_held(self, now: float) -> None:
+        if self._open and not self._closing:
             self.resume()
             self.client.work(now)
-        except Exception as error:
-            self._crashed(error)
 
     def flush(self, now: float) -> None:
         """Write what the link has put out in this turn."""
@@ -250,9 +255,6 @@ class LinkIO(LinkHandle, Pollable, Timed):
     def _lost(self) -> None:
         self._shut()
         self.client.lost()
-
-    def _crashed(self, error: Exception) -> None:
-        self._broker.link_crashed(self.client, error)
 
     def _say_goodbye(self) -> None:
         """End our direction and wait for the client to end its own.

@@ -96,8 +96,9 @@ class Outbound:
             link.out_bytes += 4
 
     def advance(self, link: Link, unsent_bytes: int, now: float) -> list[Delivery]:
-        """Move what the window and the client's reading allow from the queue; return what expired
-        or is too large on the way.
+        """Send from the queue what the window and the client's reading allow.
+
+        Returns what expired or is too large and was dropped on the way.
         """
         queue = self.queue
         dropped: list[Delivery] = []
@@ -146,7 +147,7 @@ class Outbound:
                     self.queue_bytes -= delivery.message.size_bytes
                 else:
                     kept.append(delivery)
-            self.queue = kept if kept else None
+            self.queue = kept or None
         return taken
 
     def _send(self, delivery: Delivery, link: Link, now: float) -> int:
