@@ -45,7 +45,7 @@ class PublishBlock:
         self._numbers = self._rows["number"]
         self._sent_ns = self._rows["sent_ns"]
         self._packet_ids = self._rows["packet_id"] if qos else None
-        self._view = memoryview(self._rows.view(np.uint8))
+        self._view = self._rows.view(np.uint8).data
 
     def fill(self, first_number: int, count: int, now_ns: int) -> memoryview:
         """Return ``count`` packets (at most ``rows_max``), valid until the next call."""
@@ -64,7 +64,7 @@ class AckBlock:
         self._rows["type"] = first_byte
         self._rows["length"] = 2
         self._packet_ids = self._rows["packet_id"]
-        self._view = memoryview(self._rows.view(np.uint8))
+        self._view = self._rows.view(np.uint8).data
 
     def fill(self, ids: npt.NDArray[np.unsignedinteger]) -> memoryview:
         """Return one ack for each packet identifier, valid until the next call."""
@@ -93,7 +93,7 @@ class Run(NamedTuple):
 
     first_byte: int
     offset: int
-    count: int
+    packets: int
 
 
 def find_runs(data: memoryview, sizes: dict[int, int]) -> tuple[list[Run], int]:

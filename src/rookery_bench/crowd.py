@@ -3,6 +3,7 @@
 import select
 import socket
 import time
+from collections import deque
 from typing import Final
 
 from rookery_bench import wire
@@ -31,6 +32,7 @@ class Crowd:
         self._epoll = select.epoll()
         self._waiting: dict[int, tuple[socket.socket, int]] = {}
         """By descriptor: the client and the time of its CONNECT."""
+        self._prepared: deque[tuple[socket.socket, bytes]] = deque()
         self._links: list[socket.socket] = []
         self._latencies_ns: list[int] = []
 
@@ -48,11 +50,13 @@ class Crowd:
             return Measurement(0.0, None, None, None, None, [str(error)])
 
     def _measure_connects(self) -> Measurement:
+        self._prepare()
         usage = Usage(self._broker_pid)
         self._connect_all()
         return per_unit(usage, self._load.clients, percentiles(self._latencies_ns), [])
 
     def _measure_memory(self) -> Measurement:
+        self._prepare()
         before = self._settled_bytes()
         self._connect_all()
         for index, link in enumerate(self._links[_FIRST_CLIENTS:]):
@@ -62,29 +66,35 @@ class Crowd:
         return Measurement(growth / self._load.clients, None, None, None, None)
 
     def _connect_all(self) -> None:
-        started = 0
-        while started < self._load.clients or self._waiting:
-            while started < self._load.clients and len(self._waiting) < self._load.under_way:
-                self._start(f"bench-client-{started}")
-                started += 1
+        while self._prepared or self._waiting:
+            while self._prepared and len(self._waiting) < self._load.under_way:
+                self._start(*self._prepared.popleft())
             events = self._epoll.poll(_ANSWER_SECONDS)
             if not events:
                 raise wire.WireError(f"{len(self._waiting)} clients wait for their CONNACK")
             for descriptor, _ in events:
                 self._finish(descriptor)
 
-    def _start(self, client_id: str) -> None:
-        address = self._address
-        link = socket.create_connection((address.host, address.port), _ANSWER_SECONDS)
-        self._links.append(link)
+    def _prepare(self) -> None:
+        """Make the sockets and the CONNECT packets, which is no part of what is measured."""
+        address, version = self._address, self._load.version
+        for index in range(self._load.clients):
+            link = socket.socket()
+            self._links.append(link)
+            name = f"bench-client-{index}"
+            packet = wire.connect(name, address.username, address.password, version)
+            self._prepared.append((link, packet))
+
+    def _start(self, link: socket.socket, packet: bytes) -> None:
+        # On loopback a blocking connect returns at once: the kernel shakes hands by itself.
+        link.connect((self._address.host, self._address.port))
         now_ns = time.monotonic_ns()
-        link.send(wire.connect(client_id, address.username, address.password, self._load.version))
+        link.send(packet)
         self._waiting[link.fileno()] = link, now_ns
-        self._epoll.register(link, select.EPOLLIN)
+        self._epoll.register(link, select.EPOLLIN | select.EPOLLONESHOT)
 
     def _finish(self, descriptor: int) -> None:
         link, started_ns = self._waiting.pop(descriptor)
-        self._epoll.unregister(descriptor)
         found = wire.take_packet(link.recv(_READ_BYTES))
         if found is None:
             raise wire.WireError("the broker closed the connection or sent half a CONNACK")

@@ -46,7 +46,7 @@ class Generator:
             self.close()
             raise
         self._links: dict[int, Publisher | Subscriber] = {
-            link.socket.fileno(): link for link in (*self.publishers, *self.subscribers)
+            link.socket.fileno(): link for link in self._all_links
         }
         self._epoll = select.epoll()
         for descriptor in self._links:
@@ -88,6 +88,10 @@ class Generator:
             return Measurement(0.0, None, None, None, None, [str(error)])
         measured.faults.extend(self.faults())
         return measured
+
+    @property
+    def _all_links(self) -> list[Publisher | Subscriber]:
+        return [*self.publishers, *self.subscribers]
 
     @property
     def _received(self) -> int:
@@ -158,7 +162,7 @@ class Generator:
 
     def close(self) -> None:
         """Disconnect all clients."""
-        for link in (*self.publishers, *self.subscribers):
+        for link in self._all_links:
             link.close()
         if hasattr(self, "_epoll"):
             self._epoll.close()

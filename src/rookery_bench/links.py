@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rookery_bench import wire
 from rookery_bench.blocks import ACK_BYTES, AckBlock, AckSeries, PublishBlock, find_runs
 from rookery_bench.latency import LatencySamples
-from rookery_bench.sequence import Sequence
+from rookery_bench.sequence import Numbers, Sequence
 
 RECEIVE_BYTES: Final = 262_144
 PORTIONS: Final = 2
@@ -180,7 +180,7 @@ class Subscriber(Link):
         if self._ack is not None:
             self._answer(self._ack, rows)
 
-    def _accept_many(self, publishers: npt.NDArray[np.int32], numbers: Rows) -> None:
+    def _accept_many(self, publishers: npt.NDArray[np.int32], numbers: Numbers) -> None:
         order = publishers.argsort(kind="stable")
         publishers, numbers = publishers[order], numbers[order]
         starts = [0, *(np.flatnonzero(np.diff(publishers)) + 1).tolist(), len(order)]

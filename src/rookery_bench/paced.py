@@ -11,11 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-
 from rookery_bench import wire
 from rookery_bench.accounting import Usage
-from rookery_bench.blocks import ACK_BYTES, packet_ids
+from rookery_bench.blocks import ACK_BYTES, PublishBlock, packet_ids
 from rookery_bench.latency import percentiles
 from rookery_bench.links import Address, open_link, subscribe
 from rookery_bench.measurement import Measurement, per_unit
@@ -35,14 +33,11 @@ class Pair:
     def __init__(self, index: int, address: Address, version: int) -> None:
         topic = f"bench/paced/{index:04d}"
         layout = wire.publish_layout(topic, _QOS, version)
-        rows = np.zeros(1, layout)
-        rows["head"] = np.frombuffer(wire.publish_head(topic, _QOS, version), np.uint8)
-        rows["publisher"] = index
-        self._packet = bytearray(rows.tobytes())
+        self._packet = bytearray(PublishBlock(topic, _QOS, version, index).fill(0, 1, 0))
         self._packet_bytes = layout.itemsize
-        self._head = bytes(self._packet[: layout.fields["packet_id"][1]])
-        self._packet_id_at: int = layout.fields["packet_id"][1]
-        self._stamp_at: int = layout.fields["number"][1]
+        self._head = wire.publish_head(topic, _QOS, version)
+        self._packet_id_at = len(self._head)
+        self._stamp_at = layout.itemsize - wire.PAYLOAD_BYTES
         self._acks = self._messages = b""
         self.sent = self.acked = self.delivered = 0
         self.faults: list[str] = []

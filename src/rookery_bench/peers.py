@@ -184,7 +184,12 @@ def _rookery_command(python: str) -> Callable[[Path, int], list[str]]:
                 "metrics_port": free_port(),
                 "dashboard_port": free_port(),
                 "auth": {"enabled": True, "users": [user]},
-            }
+            },
+            "limits": {
+                "inflight_max": _WINDOW_MAX,
+                "receive_maximum": _WINDOW_MAX,
+                "connects_per_second_max": 100_000,
+            },
         }
         # JSON is YAML.
         path = _written(folder, "rookery.yaml", [json.dumps(config)])

@@ -75,7 +75,7 @@ def measure_all(
     tell: Callable[[str], None],
 ) -> list[Runs]:
     """Run everything: for each case the brokers one after the other, and that ``rounds`` times."""
-    found = []
+    found: list[Runs] = []
     for scenario in scenarios:
         of_peer = {peer.name: Runs(scenario, peer.name) for peer in peers}
         for number in range(rounds):

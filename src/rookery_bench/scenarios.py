@@ -74,7 +74,7 @@ class Scenario:
             case Idle():
                 return "bytes/client"
             case Saturating() | Paced():
-                return "us/message"
+                return "us/msg"
 
     def with_version(self, version: int) -> "Scenario":
         """The same row spoken in another protocol version."""

@@ -1,0 +1,102 @@
+"""The command: ``python -m rookery_bench``."""
+
+import argparse
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from rookery_bench import report, wire
+from rookery_bench.environment import describe
+from rookery_bench.peers import PEER_NAMES, PeerError, find_peer
+from rookery_bench.run import measure_all
+from rookery_bench.scenarios import SCENARIOS, choose
+
+BENCHES: Final = Path("benches")
+BASELINE: Final = BENCHES / "baseline.json"
+RESULTS: Final = BENCHES / "results"
+_VERSIONS: Final = {"3.1.1": wire.V3_1_1, "5.0": wire.V5}
+
+
+def arguments(given: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="rookery_bench",
+        description="Measure Rookery's CPU per message, latency and memory next to other brokers.",
+        epilog="Cases: " + ", ".join(scenario.name for scenario in SCENARIOS),
+    )
+    default_peers = "rookery,mosquitto" + (",flashmq" if "FLASHMQ" in os.environ else "")
+    add = parser.add_argument
+    add("--cases", metavar="A,B", help="which cases (default: all)")
+    add(
+        "--peers",
+        metavar="A,B",
+        default=default_peers,
+        help=f"which brokers, of {', '.join(PEER_NAMES)} (default: %(default)s)",
+    )
+    add("--rounds", type=int, default=3, help="runs per case and broker (default: 3)")
+    add("--seconds", type=float, default=4.0, help="length of a run (default: 4)")
+    add("--quick", action="store_true", help="one round of one second: a look, not a measurement")
+    add("--mqtt", choices=_VERSIONS, help="speak this version in all cases")
+    add("--flashmq", metavar="PATH", help="the FlashMQ executable (default: the variable FLASHMQ)")
+    add("--rookery-python", metavar="PATH", help="a Python with Rookery (default: this one)")
+    add("--json", action="store_true", help="print JSON instead of tables")
+    add("--save-baseline", action="store_true", help=f"write the result to {BASELINE}")
+    add("--check", action="store_true", help="fail when a ratio fell clearly below the baseline")
+    return parser.parse_args(given)
+
+
+def main(given: list[str]) -> int:
+    """Measure, show and keep the result; 1 when a row is invalid or fell, 2 for a wrong call."""
+    options = arguments(given)
+    console, notes = Console(), Console(stderr=True)
+    try:
+        scenarios = choose(options.cases)
+        peers = [
+            find_peer(name, options.rookery_python, options.flashmq)
+            for name in options.peers.split(",")
+        ]
+    except (ValueError, PeerError) as error:
+        notes.print(f"rookery_bench: {error}", style="red", highlight=False)
+        return 2
+    if options.mqtt:
+        scenarios = [scenario.with_version(_VERSIONS[options.mqtt]) for scenario in scenarios]
+    rounds, seconds = (1, 1.0) if options.quick else (options.rounds, options.seconds)
+    environment = describe(peers) | {"runs": f"{rounds} of {seconds:g} s, median"}
+    with notes.status("") as status:
+        runs = measure_all(scenarios, peers, rounds, seconds, status.update)
+    found = report.build(runs, environment, _baseline())
+    _keep(found, options.save_baseline)
+    if options.json:
+        sys.stdout.write(found.as_json() + "\n")
+    else:
+        console.print(report.as_table(report.summary(found), "CPU per message, memory"))
+        console.print(report.as_table(report.detail(found), "Rates, latency, the load itself"))
+    for fault in found.faults:
+        notes.print(f"invalid: {fault}", style="red", highlight=False)
+    fell = options.check and any(row.fell for row in found.rows)
+    return 1 if found.faults or fell else 0
+
+
+def _baseline() -> dict[str, Any] | None:
+    if not BASELINE.exists():
+        return None
+    content: dict[str, Any] = json.loads(BASELINE.read_text())
+    return content
+
+
+def _keep(found: report.Report, as_baseline: bool) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    name = datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S")
+    (RESULTS / f"{name}.md").write_text(report.as_markdown(found))
+    (RESULTS / f"{name}.json").write_text(found.as_json() + "\n")
+    if as_baseline:
+        BASELINE.write_text(found.as_json() + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

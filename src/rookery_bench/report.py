@@ -1,0 +1,249 @@
+"""Turns runs into rows, and rows into a table on the terminal, Markdown and JSON."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from rich.table import Table
+
+from rookery_bench.latency import Percentiles
+from rookery_bench.run import Runs
+from rookery_bench.scenarios import Scenario
+
+REFERENCE: Final = "mosquitto"
+SUBJECT: Final = "rookery"
+INTERPRETED: Final = "rookery-interpreted"
+RATIO_LOSS_MAX: Final = 0.2
+"""A ratio may be so much below the baseline's before it counts as a loss; the rest is noise."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One broker's figures in one row: medians over the runs."""
+
+    value: float | None
+    lowest: float | None
+    highest: float | None
+    per_second: float | None
+    broker_share: float | None
+    generator_us: float | None
+    latency: Percentiles | None
+    faults: list[str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case with all brokers."""
+
+    name: str
+    title: str
+    unit: str
+    figures: dict[str, Figure]
+    ratios: dict[str, float]
+    """The reference's figure over another broker's: above 1 the other is cheaper."""
+    targets: dict[str, float]
+    """What the ratios, by broker, should at least be."""
+    target_bytes_max: int | None
+    baseline_ratio: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether Rookery reaches what this row asks; None when it asks or shows nothing."""
+        verdicts = [
+            self.ratios[peer] >= target
+            for peer, target in self.targets.items()
+            if peer in self.ratios
+        ]
+        subject = self.figures.get(SUBJECT)
+        if self.target_bytes_max and subject and subject.value is not None:
+            verdicts.append(subject.value <= self.target_bytes_max)
+        return all(verdicts) if verdicts else None
+
+    @property
+    def fell(self) -> bool:
+        """Whether Rookery's ratio is clearly below the baseline's."""
+        ratio = self.ratios.get(SUBJECT)
+        if ratio is None or self.baseline_ratio is None:
+            return False
+        return ratio < self.baseline_ratio * (1 - RATIO_LOSS_MAX)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rows and what they were measured on."""
+
+    environment: dict[str, str]
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[str]:
+        """What makes rows count for nothing."""
+        return [
+            f"{row.title}, {peer}: {fault}"
+            for row in self.rows
+            for peer, figure in row.figures.items()
+            for fault in figure.faults
+        ]
+
+    def as_json(self) -> str:
+        """Return everything, for programs and for the baseline."""
+        rows = [{**asdict(row), "met": row.met} for row in self.rows]
+        return json.dumps({"environment": self.environment, "rows": rows}, indent=1)
+
+
+def build(
+    runs: Iterable[Runs], environment: dict[str, str], baseline: dict[str, Any] | None
+) -> Report:
+    """Sum the runs up, with the baseline's ratios beside them."""
+    by_scenario: dict[str, list[Runs]] = {}
+    for of_peer in runs:
+        by_scenario.setdefault(of_peer.scenario.name, []).append(of_peer)
+    former = {row["name"]: row["ratios"].get(SUBJECT) for row in (baseline or {}).get("rows", ())}
+    rows = [_row(group[0].scenario, group, former) for group in by_scenario.values()]
+    return Report(environment, rows)
+
+
+def _row(scenario: Scenario, group: Sequence[Runs], former: dict[str, float | None]) -> Row:
+    figures = {of_peer.peer: _figure(of_peer) for of_peer in group}
+    reference = figures[REFERENCE].value if REFERENCE in figures else None
+    ratios = {
+        peer: reference / figure.value
+        for peer, figure in figures.items()
+        if peer != REFERENCE and reference and figure.value
+    }
+    wanted = {SUBJECT: scenario.target_ratio, INTERPRETED: scenario.target_ratio_interpreted}
+    return Row(
+        name=scenario.name,
+        title=scenario.title,
+        unit=scenario.unit,
+        figures=figures,
+        ratios=ratios,
+        targets={peer: target for peer, target in wanted.items() if target is not None},
+        target_bytes_max=scenario.target_bytes_max,
+        baseline_ratio=former.get(scenario.name),
+    )
+
+
+def _figure(runs: Runs) -> Figure:
+    values = [measured.value for measured in runs.sound]
+    return Figure(
+        value=runs.value,
+        lowest=min(values, default=None),
+        highest=max(values, default=None),
+        per_second=runs.median_of(lambda measured: measured.per_second),
+        broker_share=runs.median_of(lambda measured: measured.broker_share),
+        generator_us=runs.median_of(lambda measured: measured.generator_us),
+        latency=runs.latency,
+        faults=runs.faults,
+    )
+
+
+Cells = list[list[str]]
+
+
+def summary(report: Report) -> Cells:
+    """The table of the comparison, its heading first: CPU per message and how the ratios stand."""
+    peers = list(dict.fromkeys(peer for row in report.rows for peer in row.figures))
+    others = [peer for peer in peers if peer != REFERENCE]
+    heading = ["case", "unit", *peers]
+    heading += [f"{REFERENCE} / {peer}" for peer in others]
+    heading += ["target", "met", "baseline"]
+    cells = [heading]
+    for row in report.rows:
+        line = [row.title, row.unit]
+        line += [
+            _number(row.figures[peer].value if peer in row.figures else None) for peer in peers
+        ]
+        line += [_ratio(row.ratios.get(peer)) for peer in others]
+        line += [_target(row), {True: "yes", False: "NO", None: "-"}[row.met]]
+        line.append(_ratio(row.baseline_ratio) + (" FELL" if row.fell else ""))
+        cells.append(line)
+    return cells
+
+
+def detail(report: Report) -> Cells:
+    """The table of everything else, its heading first: rates, latency and the load's own cost."""
+    cells = [
+        "case|broker|figure|lowest-highest|per second|broker busy|load us|load / broker"
+        "|p50 ms|p95 ms|p99 ms".split("|")
+    ]
+    for row in report.rows:
+        for peer, figure in row.figures.items():
+            share = None
+            if figure.generator_us and figure.value:
+                share = figure.generator_us / figure.value
+            latency = figure.latency
+            cells.append(
+                [
+                    row.title,
+                    peer,
+                    "INVALID" if figure.faults else _number(figure.value),
+                    f"{_number(figure.lowest)}-{_number(figure.highest)}",
+                    f"{figure.per_second:,.0f}" if figure.per_second else "-",
+                    _percent(figure.broker_share),
+                    _number(figure.generator_us),
+                    _percent(share),
+                    *(
+                        (
+                            f"{us / 1000:.2f}"
+                            for us in (latency.p50_us, latency.p95_us, latency.p99_us)
+                        )
+                        if latency
+                        else ("-", "-", "-")
+                    ),
+                ]
+            )
+    return cells
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}x"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _target(row: Row) -> str:
+    if row.target_bytes_max is not None:
+        return f"<= {row.target_bytes_max:,}"
+    return ", ".join(
+        f"{target:g}x" + ("" if peer == SUBJECT else " interpreted")
+        for peer, target in row.targets.items()
+        if peer in row.figures
+    )
+
+
+def as_markdown(report: Report) -> str:
+    """Return both tables and the environment in Markdown."""
+    lines = ["# Measurements", ""]
+    lines += [f"- {name}: {value}" for name, value in report.environment.items()]
+    lines += ["", *_markdown_table(summary(report)), "", *_markdown_table(detail(report)), ""]
+    if report.faults:
+        lines += ["Invalid, for these runs had faults:", ""]
+        lines += [f"- {fault}" for fault in report.faults] + [""]
+    return "\n".join(lines)
+
+
+def _markdown_table(cells: Cells) -> list[str]:
+    heading, *lines = cells
+    rule = ["---", *["---:"] * (len(heading) - 1)]
+    return [f"| {' | '.join(line)} |" for line in (heading, rule, *lines)]
+
+
+def as_table(cells: Cells, title: str) -> Table:
+    """Return a table for the terminal."""
+    heading, *lines = cells
+    table = Table(title=title, title_justify="left")
+    for number, name in enumerate(heading):
+        table.add_column(name, justify="right" if number else "left")
+    for line in lines:
+        table.add_row(*line)
+    return table
