@@ -61,7 +61,7 @@ class TestPrecedence:
         loaded = load(path, environ, overrides)
         assert loaded.config.broker.mqtt_port == port
         assert str(loaded.origins["broker", "mqtt_port"]) == origin
-        assert loaded.source == path
+        assert (loaded.source, loaded.overrides) == (path, tuple(overrides))
 
     def test_a_section_takes_keys_from_every_source(self, write: Write):
         path = write("limits:\n  inflight_max: 5\n  receive_maximum: 6\n")
