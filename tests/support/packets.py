@@ -25,6 +25,7 @@ FIELDS = {
     "Auth": "reason_code properties",
 }
 
+
 def describe(packet: object) -> dict[str, object]:
     """A packet as JSON has it: its type and the fields that are not the default, bytes as hex.
 

@@ -5,7 +5,7 @@ import pytest
 from rookery.mqtt.decode import check_header, read_packet
 from rookery.mqtt.errors import MalformedPacket, ProtocolViolation
 from rookery.mqtt.reader import Reader
-from rookery.mqtt.types import PINGREQ, PUBACK, SUBSCRIBE, V3_1, V5, V3_1_1
+from rookery.mqtt.types import PINGREQ, PUBACK, SUBSCRIBE, V3_1, V3_1_1, V5
 from tests.support import vectors
 from tests.support.packets import describe
 
