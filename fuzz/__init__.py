@@ -1,0 +1,1 @@
+"""The fuzz targets; ``python -m fuzz`` runs them."""
