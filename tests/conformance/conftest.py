@@ -28,8 +28,14 @@ def name() -> str:
 
 
 @pytest.fixture
-def open_link(broker: Broker) -> Iterator[Callable[..., Client]]:
-    """Open network connections; nothing is sent yet. They close with the test."""
+def open_link(
+    broker: Broker, broker_with: Callable[..., Broker]
+) -> Iterator[Callable[..., Client]]:
+    """Open network connections; nothing is sent yet. They close with the test.
+
+    They close before a broker of the test's own stops (that is why ``broker_with`` is asked for here), so
+    that it need not wait for them.
+    """
     with ExitStack() as stack:
 
         def open_link(version: int = V5, at: Broker | None = None) -> Client:

@@ -158,19 +158,34 @@ def test_retained_and_waiting_messages_too_large_are_dropped(connect, name, qos)
     "5.0:MQTT-3.14.2-4",
 )
 def test_reasons_in_words_never_make_a_packet_too_large(connect, broker_with):
-    """Every acknowledgement with an error, for a client that takes ten bytes at most."""
+    """Every acknowledgement with an error, for a client that takes little more than the CONNACK."""
     deny = {"permission": "deny", "action": "all", "topic_filter": "n/#"}
     broker = broker_with(**{"authorization.rules": [deny]})
-    client = connect(at=broker, properties={"maximum_packet_size": 10})
-    assert client.publish("n/a", qos=1).size <= 10
-    assert client.publish("n/a", qos=2).size <= 10
-    assert client.subscribe("n/a").size <= 10
-    assert client.unsubscribe("n/a").size <= 10
+    takes = 24
+    client = connect(at=broker, properties={"maximum_packet_size": takes})
+    assert client.connack.size <= takes
+    assert client.publish("n/a", qos=1).size <= takes
+    assert client.publish("n/a", qos=2).size <= takes
+    assert client.subscribe("n/a").size <= takes
+    assert client.unsubscribe("n/a").size <= takes
     client.send(acknowledge(V5, PUBREL, 99), acknowledge(V5, PUBREC, 98))
-    assert client.expect(PUBCOMP, reason=0x92).size <= 10
-    assert client.expect(PUBREL, reason=0x92).size <= 10
+    assert client.expect(PUBCOMP, reason=0x92).size <= takes
+    assert client.expect(PUBREL, reason=0x92).size <= takes
     client.send(wire.packet(0xC1))
-    assert client.expect(wire.DISCONNECT, reason=0x81).size <= 10
+    assert client.expect(wire.DISCONNECT, reason=0x81).size <= takes
+
+
+@pytest.mark.clause("5.0:MQTT-3.1.2-24")
+@pytest.mark.parametrize("takes", [1, 4, 10])
+def test_a_client_that_takes_less_than_the_connack(open_link, name, takes):
+    """It gets a CONNACK that fits or, as it cannot be told anything, the end of the connection."""
+    client = open_link()
+    client.send(wire.connect(V5, name, properties={"maximum_packet_size": takes}))
+    try:
+        found = client.receive()
+    except wire.Closed:
+        return
+    assert found.size <= takes
 
 
 @pytest.mark.clause("5.0:MQTT-3.1.2-29")

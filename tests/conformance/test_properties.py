@@ -24,7 +24,7 @@ from tests.support.wire import PUBLISH, V3_1_1, V5
         {"correlation_data": bytes(range(256))},
         {"correlation_data": b""},
     ],
-    ids=str,
+    ids=["bytes", "UTF-8", "type", "empty type", "response topic", "correlation", "no correlation"],
 )
 def test_forwarded_unaltered(connect, name, qos, properties):
     client = connect()
