@@ -140,10 +140,9 @@ def _without(data: Any, path: Path) -> Path:
     for part in path[: cut - 1]:
         try:
             data = data[part]
-        except (KeyError, IndexError, TypeError):
+        except KeyError:  # A default, in a section that nobody gave.
             return path[:cut]
-    if isinstance(data, dict):
-        data.pop(path[cut - 1], None)
+    data.pop(path[cut - 1], None)
     return path[:cut]
 
 

@@ -56,9 +56,7 @@ def _short_names() -> Iterator[str]:
 
 def _section(path: tuple[str, ...], setting: Setting) -> str:
     title = ".".join(path).replace(f".{ENTRY}", "[]")
-    lines = [f"## {title}", ""]
-    if setting.description:
-        lines += [setting.description, ""]
+    lines = [f"## {title}", "", setting.description, ""]
     lines += ["| Setting | Takes | Default | Meaning |", "|---|---|---|---|"]
     lines += [_row(key, child) for key, child in setting.children.items()]
     return "\n".join(lines) + "\n"

@@ -225,6 +225,13 @@ class TestErrors:
                     "broker.mqtt_port has already; give it another"
                 ),
             ),
+            (
+                "listeners: [{type: tcp, port: 8082}]\n",
+                (
+                    "f.yaml:1:1: broker.metrics_port: is port 8082, which "
+                    "listeners.0.port has already; give it another"
+                ),
+            ),
             ("a: b: c\n", "f.yaml:1:5: is not valid YAML: mapping values are not allowed here"),
             (
                 "- a\n",
