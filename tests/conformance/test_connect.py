@@ -103,9 +103,7 @@ WRONG_FLAGS = [
     pytest.param(
         0x02 | 0x08,
         id="will QoS 1 without a will",
-        marks=pytest.mark.clause(
-            "3.1.1:MQTT-3.1.2-11", "3.1.1:MQTT-3.1.2-13", "5.0:MQTT-3.1.2-11"
-        ),
+        marks=pytest.mark.clause("3.1.1:MQTT-3.1.2-11", "3.1.1:MQTT-3.1.2-13", "5.0:MQTT-3.1.2-11"),
     ),
     pytest.param(
         0x02 | 0x10,
@@ -115,9 +113,7 @@ WRONG_FLAGS = [
     pytest.param(
         0x02 | 0x20,
         id="will retain without a will",
-        marks=pytest.mark.clause(
-            "3.1.1:MQTT-3.1.2-11", "3.1.1:MQTT-3.1.2-15", "5.0:MQTT-3.1.2-13"
-        ),
+        marks=pytest.mark.clause("3.1.1:MQTT-3.1.2-11", "3.1.1:MQTT-3.1.2-15", "5.0:MQTT-3.1.2-13"),
     ),
     pytest.param(
         0x02 | 0x04,
@@ -217,6 +213,7 @@ def test_client_ids_that_must_be_allowed(connect, version, client_id):
 
 
 @pytest.mark.clause(
+    "3.1.1:MQTT-3.1.3-7",
     "3.1.1:MQTT-3.1.3-8",
     "3.1.1:MQTT-3.1.3-9",
     "3.1.1:MQTT-3.2.2-4",

@@ -208,7 +208,7 @@ def test_no_reasons_in_words_for_a_client_that_wants_none(connect, broker_with):
 # What the broker takes
 
 
-@pytest.mark.clause("5.0:MQTT-4.13.1-1", "5.0:MQTT-3.14.2-1")
+@pytest.mark.clause("5.0:MQTT-3.3.4-7", "5.0:MQTT-4.13.1-1", "5.0:MQTT-3.14.2-1")
 def test_more_messages_than_the_broker_takes(connect, broker_with):
     broker = broker_with(**{"limits.receive_maximum": 3})
     client = connect(at=broker)
@@ -240,7 +240,7 @@ def test_qos_0_needs_no_place_in_the_window(connect, broker_with):
     client.expect_silence()
 
 
-@pytest.mark.clause("5.0:MQTT-4.13.1-1", "5.0:MQTT-3.14.2-1")
+@pytest.mark.clause("5.0:MQTT-3.2.2-15", "5.0:MQTT-4.13.1-1", "5.0:MQTT-3.14.2-1")
 def test_packet_larger_than_the_broker_takes(connect, version):
     client = connect(version=version)
     if version == V5:

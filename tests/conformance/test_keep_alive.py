@@ -43,6 +43,7 @@ def test_zero_turns_it_off(connect, version):
     patient.expect_silence()
 
 
+@pytest.mark.clause("5.0:MQTT-3.1.2-21", "5.0:MQTT-3.2.2-21")
 def test_server_keep_alive_replaces_the_clients(connect, broker_with):
     """The client asked for an hour; the broker said one second and means it."""
     broker = broker_with(**{"mqtt.server_keep_alive_seconds": 1})

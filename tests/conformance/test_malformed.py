@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support import wire
-from tests.support.wire import V5, V3_1_1, packet, property_field, string, u16
+from tests.support.wire import V3_1_1, V5, packet, property_field, string, u16
 
 WRONG_FLAGS = [
     pytest.param(0x42, u16(1), id="PUBACK"),
@@ -195,9 +195,7 @@ MALFORMED_PROPERTIES = {
 
 
 @pytest.mark.clause("5.0:MQTT-4.13.1-1")
-@pytest.mark.parametrize(
-    "field", MALFORMED_PROPERTIES.values(), ids=list(MALFORMED_PROPERTIES)
-)
+@pytest.mark.parametrize("field", MALFORMED_PROPERTIES.values(), ids=list(MALFORMED_PROPERTIES))
 def test_properties_of_publish(connect, name, field):
     client = connect()
     client.send(wire.publish(V5, name, properties=field))

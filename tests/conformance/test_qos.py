@@ -130,9 +130,7 @@ def test_release_of_an_unknown_identifier_is_completed(connect, version):
 @pytest.mark.clause("5.0:MQTT-4.3.3-13")
 def test_qos_2_is_completed_though_its_message_has_expired(connect, name):
     client = connect()
-    client.send(
-        wire.publish(V5, name, b"x", qos=2, packet_id=7, properties={"message_expiry": 1})
-    )
+    client.send(wire.publish(V5, name, b"x", qos=2, packet_id=7, properties={"message_expiry": 1}))
     client.expect(PUBREC, packet_id=7)
     connect(keep_alive=1).expect_closed(0x8D)
     client.send(acknowledge(V5, PUBREL, 7))

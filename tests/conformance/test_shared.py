@@ -20,7 +20,8 @@ def received(*clients):
 
 @pytest.mark.clause("5.0:MQTT-4.8.2-1", "5.0:MQTT-4.8.2-2")
 @pytest.mark.parametrize(
-    "pattern", ["$share/{n}", "$share//{n}", "$share/g+/{n}", "$share/g#/{n}", "$share/{n}/", "$share/"]
+    "pattern",
+    ["$share/{n}", "$share//{n}", "$share/g+/{n}", "$share/g#/{n}", "$share/{n}/", "$share/"],
 )
 def test_invalid_shared_filter(connect, name, pattern):
     client = connect()
@@ -65,7 +66,8 @@ def test_a_shared_and_a_plain_subscription_of_one_client(connect, name):
     found = [client.receive_message(name, b"x")]
     if len(found[0].get_all("subscription_id")) == 1:
         found.append(client.receive_message(name, b"x"))
-    assert sorted(sum((one.get_all("subscription_id") for one in found), [])) == [1, 2]
+    identifiers = [value for one in found for value in one.get_all("subscription_id")]
+    assert sorted(identifiers) == [1, 2]
     client.expect_silence()
 
 

@@ -78,9 +78,7 @@ def test_nothing_is_lost_while_a_subscription_is_replaced(connect, version, name
     client, publisher = connect(version=version), connect(version=version)
     client.subscribe((name, 1))
     for number in range(20):
-        publisher.send(
-            wire.publish(version, name, bytes([number]), qos=1, packet_id=number + 1)
-        )
+        publisher.send(wire.publish(version, name, bytes([number]), qos=1, packet_id=number + 1))
         client.subscribe((name, 1))
     for _ in range(20):
         publisher.expect(PUBACK)

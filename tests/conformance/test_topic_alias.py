@@ -31,7 +31,7 @@ def test_alias_zero(connect, name):
     client.expect_closed(0x94)
 
 
-@pytest.mark.clause("5.0:MQTT-4.13.1-1")
+@pytest.mark.clause("5.0:MQTT-3.2.2-17", "5.0:MQTT-3.3.2-9", "5.0:MQTT-4.13.1-1")
 def test_alias_above_the_maximum(connect, name):
     client = connect()
     client.send(aliased(name, client.connack.get("topic_alias_maximum") + 1))
@@ -57,6 +57,7 @@ def test_aliases_end_with_their_connection(connect, name):
     second.expect_closed()
 
 
+@pytest.mark.clause("5.0:MQTT-3.2.2-18")
 def test_a_broker_without_aliases_takes_none(connect, broker_with, name):
     client = connect(at=broker_with(**{"limits.topic_aliases_in_max": 0}))
     assert client.connack.get("topic_alias_maximum") in (None, 0)

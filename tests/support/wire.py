@@ -81,7 +81,9 @@ PROPERTIES: Final[dict[str, tuple[int, str, frozenset[int]]]] = {
 _NAME_OF: Final = {identifier: name for name, (identifier, _, _) in PROPERTIES.items()}
 _REPEATABLE: Final = frozenset({"user", "subscription_id"})
 
-_CONNACK_ERRORS: Final = frozenset({*range(0x80, 0x8B), 0x8C, 0x90, 0x95, 0x97, *range(0x99, 0x9E), 0x9F})
+_CONNACK_ERRORS: Final = frozenset(
+    {*range(0x80, 0x8B), 0x8C, 0x90, 0x95, 0x97, *range(0x99, 0x9E), 0x9F}
+)
 _PUBACK_CODES: Final = frozenset({0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99})
 _SUBACK_CODES: Final = frozenset({0, 1, 2, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2})
 REASONS: Final[dict[int, frozenset[int]]] = {
@@ -140,7 +142,7 @@ def _property(name: str, value: PropertyValue) -> bytes:
     match kind, value:
         case "varint", int():
             return bytes([identifier]) + varint(value)
-        case ("u8" | "u16" | "u32"), int():
+        case (("u8" | "u16" | "u32"), int()):
             return bytes([identifier]) + value.to_bytes(int(kind[1:]) // 8, "big")
         case "binary", bytes():
             return bytes([identifier]) + binary(value)
@@ -193,7 +195,9 @@ def connect(
     bits, payload = 0x02 if clean else 0x00, string(client_id)
     if will is not None:
         bits |= 0x04 | will.qos << 3 | (0x20 if will.retain else 0)
-        payload += property_field(version, will.properties) + string(will.topic) + binary(will.payload)
+        payload += (
+            property_field(version, will.properties) + string(will.topic) + binary(will.payload)
+        )
     if user_name is not None:
         bits, payload = bits | 0x80, payload + string(user_name)
     if password is not None:
@@ -240,7 +244,9 @@ def acknowledge(
     """A PUBACK, PUBREC, PUBREL or PUBCOMP; without ``reason`` in its short form."""
     body = u16(packet_id)
     if reason is not None:
-        body += bytes([reason]) + (b"" if properties is None else property_field(version, properties))
+        body += bytes([reason]) + (
+            b"" if properties is None else property_field(version, properties)
+        )
     return packet(kind << 4 | (0x02 if kind == PUBREL else 0), body)
 
 
@@ -379,7 +385,9 @@ def decode(version: int, first_byte: int, body: bytes, size: int) -> Packet:
     kind, flags = first_byte >> 4, first_byte & 0x0F
     found, reader, v5 = Packet(kind, flags, size), _Reader(body), version >= V5
     # [MQTT-2.1.3-1] Reserved flag bits hold the value listed.
-    assert kind == PUBLISH or flags == (2 if kind == PUBREL else 0), f"flags {flags:04b} in {NAMES[kind]}"
+    assert kind == PUBLISH or flags == (2 if kind == PUBREL else 0), (
+        f"flags {flags:04b} in {NAMES[kind]}"
+    )
     match kind:
         case 2:  # CONNACK
             acknowledge_flags = reader.number(1)
@@ -541,7 +549,9 @@ class Client:
         self.send(PINGREQ_PACKET)
         self.expect(PINGRESP)
 
-    def expect_closed(self, reason: int | None = None, *, seconds: float = READ_SECONDS_MAX) -> None:
+    def expect_closed(
+        self, reason: int | None = None, *, seconds: float = READ_SECONDS_MAX
+    ) -> None:
         """The broker closes the connection, with a DISCONNECT before it where the version has one.
 
         A 5.0 broker must name ``reason`` when it is given; before 5.0 no packet may precede the end.
