@@ -97,6 +97,7 @@ class RouterMachine(RuleBasedStateMachine):
         for topic in self.topics:
             self.check(topic)
         assert self.router.subscription_count == len(self.granted)
+        assert self.router.filter_count == len({key[1] for key in self.granted})
         assert self.router.share_count == sum(key[2] is not None for key in self.granted)
 
     def check(self, topic):
@@ -131,4 +132,4 @@ class RouterMachine(RuleBasedStateMachine):
 
 
 TestRouter = RouterMachine.TestCase
-TestRouter.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestRouter.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -67,14 +67,14 @@ class WideDict(Generic[K, V]):
             self._key = None
             self._value = None
             self._parts = None
-        elif parts is not None:
-            number = 0 if len(parts) == 1 else part_of(hash(key))
-            part = parts[number]
-            del part[key]
-            if not part:
-                parts[
-                    number
-                ] = {}  # An emptied dict keeps its table: free that now, not all at once.
+            return value
+        assert parts is not None  # The single slot holds no second key.
+        number = 0 if len(parts) == 1 else part_of(hash(key))
+        part = parts[number]
+        del part[key]
+        if not part:
+            # A dict keeps its table when it is emptied: free each now, not all with the last key.
+            parts[number] = {}
         return value
 
     def values_into(self, values: list[V]) -> None:

@@ -88,12 +88,23 @@ def test_forgetting_gives_the_bytes_back():
     cache = MatchCache()
     cache.put("stays", matches_of(1))
     big = matches_of(10_000)
-    for _ in range(3 * YOUNG_BYTES_MAX // entry_bytes("t", big)):
+    for number in range(3 * YOUNG_BYTES_MAX // entry_bytes("t", big)):
+        cache.put(f"small/{number}", matches_of(1))
         cache.put("t", big)
         cache.forget("t")
-    cache.put("other", matches_of(1))
     assert cache.get("stays") is not None
     assert cache.discarded_count() == 0
+
+
+def test_forgetting_everything_gives_the_bytes_back():
+    cache = MatchCache()
+    big = matches_of(50_000)
+    for number in range(YOUNG_BYTES_MAX // entry_bytes("t/0", big)):
+        cache.put(f"t/{number}", big)
+    cache.clear()
+    for number in range(5):
+        cache.put(f"t/{number}", big)
+    assert cache.topic_count() == 5
 
 
 def test_does_not_remember_a_crowd():

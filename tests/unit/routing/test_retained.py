@@ -71,11 +71,13 @@ class TestIndex:
         assert found(index, "#") == []
 
     def test_leaves_no_level_behind(self):
-        index = index_of("a/b/c")
-        index.remove("a/b/c")
+        topics = [f"a/{number}/c" for number in range(2 * LOOKS_MAX)]
+        index = index_of(*topics)
+        for topic in topics:
+            index.remove(topic)
         cursor = index.cursor("#")
         cursor.take(1, 0.0)
-        assert cursor.done
+        assert cursor.done  # There was nothing to look at.
 
     def test_an_expired_message_goes_unless_it_was_replaced(self):
         index = RetainedIndex()

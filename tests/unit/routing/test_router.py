@@ -20,7 +20,7 @@ def groups(router: Router, topic: str) -> list[str]:
 
 def is_empty(router: Router) -> bool:
     """Whether nothing is left behind; what is inside cannot be seen in the compiled router."""
-    if router.subscription_count or router.share_count:
+    if router.subscription_count or router.share_count or router.filter_count:
         return False
     root = getattr(router, "_root", None)
     if root is None:
@@ -208,6 +208,18 @@ class TestChanges:
         assert router.match("t") is matches
         router.subscribe(session, Subscription("v/#", 0), None)
         assert router.match("t") is not matches
+
+    @pytest.mark.parametrize("leaver", ["+", "+/#", "+/b/+", "+/+", "+/b"])
+    @pytest.mark.parametrize("stayer", ["+", "+/#", "+/b/+", "+/+", "+/b"])
+    def test_a_level_stays_while_anything_hangs_on_it(self, leaver, stayer):
+        router = Router()
+        session, other = FakeSession("a"), FakeSession("b")
+        router.subscribe(session, Subscription(stayer, 0), None)
+        router.subscribe(other, Subscription(leaver, 0), None)
+        assert router.unsubscribe(other, leaver, None)
+        assert reached(router, stayer.replace("+", "b").replace("#", "b")) == ["a"]
+        assert router.unsubscribe(session, stayer, None)
+        assert is_empty(router)
 
     def test_cutting_a_branch_leaves_the_others(self):
         filters = ["a/+/c/#", "a/+/c", "a/+", "a/+/d/#", "+/+", "a/#", "a/b/+/c"]
