@@ -44,12 +44,10 @@ def read_properties(reader: Reader, packet_type: int) -> Properties | None:
     properties = Properties()
     seen: i64 = 0
     while reader.at < stop:
-        identifier: i64 = reader.u8()
-        row = _row(identifier, packet_type)
-        bit: i64 = 1 << identifier
-        if seen & bit != 0 and not _repeatable(row, packet_type):
+        row = _row(reader.u8(), packet_type)
+        if seen & row.identifier_bit != 0 and not _repeatable(row, packet_type):
             raise ProtocolViolation(f"property {row.name} given twice")
-        seen |= bit
+        seen |= row.identifier_bit
         _read_value(reader, row, properties)
     reader.stop = packet_stop
     _check_together(properties)

@@ -49,6 +49,8 @@ class Property:
         maximum: int = 0xFFFFFFFF,
     ) -> None:
         self.identifier = identifier
+        self.identifier_bit = 1 << identifier
+        """Kept, because the compiler shifts a literal in 32 bits and identifiers go to 42."""
         self.name = name
         self.kind = kind
         self.packets = frozenset(packets)

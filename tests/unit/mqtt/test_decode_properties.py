@@ -1,5 +1,7 @@
 """Properties are read by the table; every row of it in every packet, right and wrong."""
 
+import itertools
+
 import pytest
 
 from rookery.mqtt.decode_properties import read_properties
@@ -61,6 +63,18 @@ def test_every_property_twice(row):
     else:
         with pytest.raises(ProtocolViolation, match="twice"):
             read(body, packet_type)
+
+
+def test_every_pair_of_properties_is_two_properties():
+    """In both orders: what was seen of one must not be taken for the other."""
+    for packet_type in range(1, WILL + 1):
+        rows = [row for _, row in ROWS if packet_type in row.packets]
+        for one, other in itertools.permutations(rows, 2):
+            both = [bytes((row.identifier,)) + SAMPLE[row.kind] for row in (one, other)]
+            method = METHOD if "authentication_data" in (one.name, other.name) else b""
+            if "authentication_method" in (one.name, other.name):
+                method = b""
+            assert {one.name, other.name} <= set(read(b"".join(both) + method, packet_type))
 
 
 def test_subscription_identifiers_may_repeat_in_a_publish():
