@@ -1,0 +1,455 @@
+"""A broker without a network: its ports are doubles, its time stands until it is moved, its turns are taken.
+
+``Engine`` drives a real ``Broker`` as ``rookery.net.poller`` does: bytes come in, ready sessions are drained,
+records are committed, and what asked to be flushed is written. Each ``Peer`` is a client with its own codec.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from rookery.engine.broker import Broker
+from rookery.engine.client_link import ClientLink
+from rookery.engine.link_handle import LinkHandle
+from rookery.engine.session_actor import SessionActor
+from rookery.engine.settings import Behaviour, Limits, Settings
+from rookery.mqtt.encode import topic_to_wire
+from rookery.mqtt.link import CLIENT, Link
+from rookery.mqtt.packets import (
+    ConnAck,
+    Connect,
+    Packet,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    SubAck,
+    Subscribe,
+    SubscriptionRequest,
+    Will,
+)
+from rookery.mqtt.properties import Properties
+from rookery.mqtt.types import PACKET_BYTES_LIMIT, V5, ReasonCode
+from rookery.ports import (
+    Accepted,
+    Attempt,
+    Authenticator,
+    Authorizer,
+    Challenge,
+    Principal,
+    Record,
+    Refused,
+    Store,
+)
+from rookery.store.memory import MemoryStore
+
+TURNS_MAX = 10_000
+Verdict = Accepted | Refused | Challenge
+
+LIMITS = Limits(
+    packet_bytes_max=1_048_576,
+    client_id_bytes_max=64,
+    topic_bytes_max=1_024,
+    topic_levels_max=8,
+    receive_maximum=65_535,
+    inflight_max=1_000,
+    queue_messages_max=1_000,
+    queue_bytes_max=1_000_000,
+    output_bytes_max=1_000_000,
+    subscriptions_per_session_max=100,
+    retained_messages_max=1_000,
+    retained_bytes_max=1_000_000,
+    connections_max=100,
+    connects_per_second_max=1_000,
+    connect_deadline_seconds=10.0,
+    keep_alive_seconds_max=65_535,
+    session_expiry_seconds_max=0xFFFFFFFF,
+    topic_aliases_in_max=10,
+    topic_aliases_out_max=10,
+)
+
+BEHAVIOUR = Behaviour(
+    node_id="test",
+    persistent_session_expiry_seconds=7_200,
+    server_keep_alive_seconds=None,
+    share_strategy="round_robin",
+    payload_format_checked=True,
+    response_information=None,
+    server_reference=None,
+    sys_interval_seconds=0,
+)
+
+
+def settings(**changed: Any) -> Settings:
+    """The settings above with some changed, limits and behaviour by their names alike."""
+    values = vars(LIMITS) | vars(BEHAVIOUR)
+    assert changed.keys() <= values.keys()
+    values |= changed
+    return Settings(
+        Limits(**{field.name: values[field.name] for field in fields(Limits)}),
+        Behaviour(**{field.name: values[field.name] for field in fields(Behaviour)}),
+    )
+
+
+class FakeClock:
+    """A clock that somebody moves."""
+
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return 1_700_000_000 + self.now
+
+
+class FakeStore:
+    """A store whose commits are done when the test says so, oldest first."""
+
+    durability = "fsync"
+
+    def __init__(self) -> None:
+        self.groups: list[list[Record]] = []
+        self._waiting: list[Callable[[Exception | None], None]] = []
+
+    def commit(self, records: list[Record], done: Callable[[Exception | None], None]) -> None:
+        self.groups.append(records)
+        self._waiting.append(done)
+
+    async def close(self) -> None:
+        assert not self._waiting
+
+    def complete(self, error: Exception | None = None) -> None:
+        """Say of the oldest group that it is durable, or that it never will be."""
+        self._waiting.pop(0)(error)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+
+class FakeAuthenticator:
+    """Gives the verdicts it was given: plain ones, or awaitables of them."""
+
+    def __init__(self, *verdicts: Verdict | Awaitable[Verdict], methods: str = "") -> None:
+        self.methods = frozenset(methods.split())
+        self.verdicts = list(verdicts)
+        self.attempts: list[Attempt] = []
+        self.data: list[bytes | None] = []
+
+    def authenticate(self, attempt: Attempt) -> Any:
+        self.attempts.append(attempt)
+        return self.verdicts.pop(0) if self.verdicts else Accepted(Principal(attempt.username))
+
+    def begin(self, method: str, attempt: Attempt) -> "FakeAuthenticator":
+        assert method in self.methods
+        self.attempts.append(attempt)
+        return self
+
+    def step(self, data: bytes | None) -> Any:
+        self.data.append(data)
+        return self.verdicts.pop(0)
+
+
+class FakeAuthorizer:
+    """Allows everything but what is in ``denied``, and keeps what it was asked."""
+
+    def __init__(self, *denied: str) -> None:
+        self.denied = set(denied)
+        self.generation = 0
+        self.asked: list[str] = []
+
+    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> bool:
+        self.asked.append(topic)
+        return topic not in self.denied
+
+    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> bool:
+        self.asked.append(topic_filter)
+        return topic_filter not in self.denied
+
+
+class FakeHandle(LinkHandle):
+    """A connection to a peer that reads at once, unless it ``stalls``."""
+
+    def __init__(self, engine: "Engine") -> None:
+        super().__init__()
+        self.engine = engine
+        self.client: ClientLink
+        self.written = b""
+        self.flush_requested = False
+        self.work_requested = False
+        self.closed = False
+        self.paused = False
+        self.stalls = False
+        self.peer_certificate: Mapping[str, object] | None = None
+
+    def request_flush(self) -> None:
+        if not self.flush_requested:
+            self.flush_requested = True
+            self.engine.dirty.append(self)
+
+    def request_work(self) -> None:
+        if not self.work_requested:
+            self.work_requested = True
+            self.engine.unfinished.append(self)
+        self.engine.broker.request_turn()
+
+    def close(self) -> None:
+        self.closed = True
+        self.request_flush()
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def certificate(self) -> Mapping[str, object] | None:
+        return self.peer_certificate
+
+    def work(self, now: float) -> None:
+        self.work_requested = False
+        if not self.closed:
+            self.resume()
+            self.client.work(now)
+
+    def flush(self) -> None:
+        self.flush_requested = False
+        data = self.client.link.take_output()
+        self.written += data
+        if self.stalls:
+            self.unsent_bytes += len(data)
+
+
+class Peer:
+    """A client: its own codec, and the broker's link it talks to."""
+
+    def __init__(self, engine: "Engine", version: int) -> None:
+        limits = engine.broker.settings.limits
+        self.engine = engine
+        self.link = Link(CLIENT, PACKET_BYTES_LIMIT, 100, version)
+        self.io = FakeHandle(engine)
+        self.client = ClientLink(engine.broker, self.io, "192.0.2.1", "tcp", engine.broker.now)
+        self.io.client = self.client
+        deadline = engine.broker.now + limits.connect_deadline_seconds
+        engine.broker.timers.at(deadline, self.client)
+
+    @property
+    def closed(self) -> bool:
+        return self.io.closed
+
+    @property
+    def actor(self) -> SessionActor:
+        assert self.client.actor is not None
+        return self.client.actor
+
+    def encode(self, *packets: Packet) -> bytes:
+        for packet in packets:
+            assert self.link.send(packet)
+        return self.link.take_output()
+
+    def send(self, *packets: Packet) -> list[Packet]:
+        """Send packets in one piece; return what the client has got when all is done."""
+        return self.send_bytes(self.encode(*packets))
+
+    def send_bytes(self, data: bytes) -> list[Packet]:
+        self.engine.turn((self, data))
+        self.engine.settle()
+        return self.take()
+
+    def take(self) -> list[Packet]:
+        """What came since the last time."""
+        data, self.io.written = self.io.written, b""
+        packets = self.link.receive(data)
+        assert self.link.fault is None, self.link.fault
+        return packets
+
+    def take_one(self) -> Any:
+        (packet,) = self.take()
+        return packet
+
+    def read(self) -> list[Packet]:
+        """Read what was left unread, as a peer does that stalled."""
+        packets = self.take()
+        self.io.unsent_bytes = 0
+        self.engine.broker.begin_turn()
+        self.client.writable(self.engine.broker.now)
+        self.engine.end_turn()
+        self.engine.settle()
+        return packets + self.take()
+
+    def subscribe(
+        self, *filters: str, qos: int = 0, identifier: int = 0, **options: Any
+    ) -> list[Packet]:
+        """Subscribe and return what came after the SUBACK."""
+        asked = props(subscription_identifiers=[identifier]) if identifier else None
+        requests = [SubscriptionRequest(each, qos, **options) for each in filters]
+        suback, *rest = self.send(Subscribe(900, requests, asked))
+        assert isinstance(suback, SubAck)
+        assert all(code < 0x80 for code in suback.reason_codes)
+        return rest
+
+    def publish(self, topic: str, payload: bytes = b"x", qos: int = 0, **more: Any) -> list[Packet]:
+        """Publish; a message with QoS needs a ``packet_id``."""
+        return self.send(publish(topic, payload, qos, **more))
+
+    def drop(self) -> None:
+        """Lose the connection without a word."""
+        self.engine.broker.begin_turn()
+        self.client.lost()
+        self.engine.end_turn()
+        self.engine.settle()
+
+
+class Engine:
+    """A broker whose turns the test takes. Further arguments are settings."""
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        authenticator: Authenticator | None = None,
+        authorizer: Authorizer | None = None,
+        **changed: Any,
+    ) -> None:
+        self.clock = FakeClock()
+        self.broker = Broker(
+            settings(**changed),
+            store or MemoryStore(),
+            authenticator or FakeAuthenticator(),
+            authorizer or FakeAuthorizer(),
+            self.clock,
+        )
+        self.stats = self.broker.stats
+        self.dirty: list[FakeHandle] = []
+        self.unfinished: list[FakeHandle] = []
+        self.turn_requested = False
+        self.broker.request_turn = self._request_turn
+
+    def _request_turn(self) -> None:
+        self.turn_requested = True
+
+    def turn(self, *inputs: tuple[Peer, bytes]) -> None:
+        """One turn, in which these bytes come."""
+        self.turn_requested = False
+        self.broker.begin_turn()
+        unfinished, self.unfinished = self.unfinished, []
+        for handle in unfinished:
+            handle.work(self.broker.now)
+        for peer, data in inputs:
+            if not peer.closed:
+                peer.client.received(data, self.broker.now)
+        self.end_turn()
+
+    def end_turn(self) -> None:
+        self.broker.end_turn()
+        self.flush()
+
+    def flush(self) -> None:
+        while self.dirty:
+            dirty, self.dirty = self.dirty, []
+            for handle in dirty:
+                handle.flush()
+
+    def settle(self) -> int:
+        """Take turns while somebody asks for one; return how many that were."""
+        for count in range(TURNS_MAX):
+            if not self.turn_requested:
+                return count
+            self.turn()
+        raise AssertionError("the broker asks for turns without end")
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, second by second, as the poller's tick does."""
+        until = self.clock.now + seconds
+        while self.clock.now < until:
+            self.clock.now = min(self.clock.now + 1, until)
+            self.turn()
+            self.settle()
+
+    def complete(self, error: Exception | None = None) -> None:
+        """Have the oldest commit done, as a store does between two turns."""
+        store = self.broker.committer._store
+        assert isinstance(store, FakeStore)
+        store.complete(error)
+        self.flush()
+        self.settle()
+
+    def peer(self, version: int = V5) -> Peer:
+        """A connection on which nothing was sent yet."""
+        return Peer(self, version)
+
+    def ask(self, connect: Connect) -> tuple[Peer, list[Packet]]:
+        """Connect with this packet; return the client and what it was answered."""
+        peer = self.peer(connect.version)
+        return peer, peer.send(connect)
+
+    def connect(self, client_id: str, version: int = V5, **asked: Any) -> Peer:
+        """Connect a client that is let in; properties and CONNECT's fields by name."""
+        peer, connack = self.connect_more(client_id, version, **asked)
+        assert not connack
+        return peer
+
+    def connect_more(
+        self, client_id: str, version: int = V5, **asked: Any
+    ) -> tuple[Peer, list[Packet]]:
+        """Like ``connect``; also return what came after the CONNACK."""
+        peer, (first, *more) = self.ask(connect(client_id, version, **asked))
+        assert isinstance(first, ConnAck)
+        assert first.reason_code == ReasonCode.SUCCESS
+        return peer, more
+
+
+def props(**values: Any) -> Properties:
+    """Properties by name."""
+    properties = Properties()
+    for name, value in values.items():
+        assert hasattr(properties, name)
+        setattr(properties, name, value)
+    return properties
+
+
+def connect(client_id: str, version: int = V5, **asked: Any) -> Connect:
+    """A CONNECT: its fields by name, and its properties."""
+    names = ("clean_start", "keep_alive_seconds", "username", "password", "will")
+    known = {name: asked.pop(name) for name in names if name in asked}
+    return Connect(client_id, version, **known, properties=props(**asked) if asked else None)
+
+
+def publish(topic: str, payload: bytes = b"x", qos: int = 0, **more: Any) -> Publish:
+    """A PUBLISH: its fields by name, and its properties."""
+    names = ("retain", "dup", "packet_id")
+    known = {name: more.pop(name) for name in names if name in more}
+    properties = props(**more) if more else None
+    return Publish(topic, topic_to_wire(topic), payload, qos, **known, properties=properties)
+
+
+def will(topic: str, payload: bytes = b"gone", qos: int = 0, **more: Any) -> Will:
+    """A will: its fields by name, and its properties."""
+    retain = more.pop("retain", False)
+    return Will(topic, payload, qos, retain, props(**more) if more else None)
+
+
+def said(packets: list[Packet]) -> list[str]:
+    """Packets in brief: ``PUBLISH t=x q1 #7 dup``, ``PUBACK #7 0x10``, ``SUBACK #9 0x01 0x87``."""
+    return [brief(packet) for packet in packets]
+
+
+def brief(packet: Packet) -> str:
+    words = [type(packet).__name__.upper()]
+    if isinstance(packet, Publish):
+        words.append(f"{packet.topic}={packet.payload.decode()}")
+        words += [f"q{packet.qos}", f"#{packet.packet_id}"] if packet.qos else []
+        words += ["dup"] if packet.dup else []
+        words += ["retain"] if packet.retain else []
+        return " ".join(words)
+    if isinstance(packet, PubAck | PubRec | PubRel | PubComp):
+        words.append(f"#{packet.packet_id}")
+    for code in getattr(packet, "reason_codes", ()):
+        words.append(f"0x{code:02X}")
+    if getattr(packet, "reason_code", 0):
+        words.append(f"0x{packet.reason_code:02X}")
+    if getattr(packet, "session_present", False):
+        words.append("present")
+    return " ".join(words)
