@@ -19,6 +19,8 @@ from rookery_bench.scenarios import SCENARIOS, choose
 BENCHES: Final = Path("benches")
 BASELINE: Final = BENCHES / "baseline.json"
 RESULTS: Final = BENCHES / "results"
+_COLUMNS_MAX: Final = 300
+"""Tables keep their natural width: a narrow terminal wraps lines, a file shows them whole."""
 _VERSIONS: Final = {"3.1.1": wire.V3_1_1, "5.0": wire.V5}
 
 
@@ -53,7 +55,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
 def main(given: list[str]) -> int:
     """Measure, show and keep the result; 1 when a row is invalid or fell, 2 for a wrong call."""
     options = arguments(given)
-    console, notes = Console(), Console(stderr=True)
+    console, notes = Console(width=_COLUMNS_MAX), Console(stderr=True)
     try:
         scenarios = choose(options.cases)
         peers = [

@@ -248,7 +248,7 @@ class Publisher(Link):
         self.keep_rest(data[covered:])
 
     def _check(self, acks: bytes, expected: bytes) -> None:
-        # [MQTT-4.6.0-2] Acks come in the order of the PUBLISH packets.
+        # The standard asks this order of clients; a broker that keeps it makes this one comparison.
         if acks != expected:
             if any(length != 2 for length in acks[1::ACK_BYTES]):
                 raise wire.WireError(f"an ack with a reason: {acks[:16].hex(' ')}")

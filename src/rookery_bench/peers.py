@@ -163,6 +163,7 @@ def _flashmq_command(executable: str) -> Callable[[Path, int], list[str]]:
             f"rlimit_nofile {_descriptors_max()}",
             "listen {",
             "  protocol mqtt",
+            "  tcp_nodelay true",
             "  inet_protocol ip4",
             "  inet4_bind_address 127.0.0.1",
             f"  port {port}",
@@ -190,6 +191,8 @@ def _rookery_command(python: str) -> Callable[[Path, int], list[str]]:
                 "receive_maximum": _WINDOW_MAX,
                 "connects_per_second_max": 100_000,
             },
+            # The others write warnings and errors as well.
+            "log": {"level": "warning"},
         }
         # JSON is YAML.
         path = _written(folder, "rookery.yaml", [json.dumps(config)])

@@ -143,11 +143,14 @@ Cells = list[list[str]]
 
 
 def summary(report: Report) -> Cells:
-    """The table of the comparison, its heading first: CPU per message and how the ratios stand."""
+    """The table of the comparison, its heading first.
+
+    A ratio is the reference's figure over a broker's: how many times less the broker needs.
+    """
     peers = list(dict.fromkeys(peer for row in report.rows for peer in row.figures))
     others = [peer for peer in peers if peer != REFERENCE]
     heading = ["case", "unit", *peers]
-    heading += [f"{REFERENCE} / {peer}" for peer in others]
+    heading += [f"ratio {peer}" for peer in others]
     heading += ["target", "met", "baseline"]
     cells = [heading]
     for row in report.rows:
@@ -164,43 +167,37 @@ def summary(report: Report) -> Cells:
 
 def detail(report: Report) -> Cells:
     """The table of everything else, its heading first: rates, latency and the load's own cost."""
-    cells = [
-        "case|broker|figure|lowest-highest|per second|broker busy|load us|load / broker"
-        "|p50 ms|p95 ms|p99 ms".split("|")
-    ]
+    heading = "case|broker|figure|lowest-highest|per second|broker busy|"
+    heading += "load us|load / broker|load busy|p50 ms|p95 ms|p99 ms"
+    cells = [heading.split("|")]
     for row in report.rows:
-        for peer, figure in row.figures.items():
-            share = None
-            if figure.generator_us and figure.value:
-                share = figure.generator_us / figure.value
-            latency = figure.latency
-            cells.append(
-                [
-                    row.title,
-                    peer,
-                    "INVALID" if figure.faults else _number(figure.value),
-                    f"{_number(figure.lowest)}-{_number(figure.highest)}",
-                    f"{figure.per_second:,.0f}" if figure.per_second else "-",
-                    _percent(figure.broker_share),
-                    _number(figure.generator_us),
-                    _percent(share),
-                    *(
-                        (
-                            f"{us / 1000:.2f}"
-                            for us in (latency.p50_us, latency.p95_us, latency.p99_us)
-                        )
-                        if latency
-                        else ("-", "-", "-")
-                    ),
-                ]
-            )
+        cells += [_detail_line(row, peer, figure) for peer, figure in row.figures.items()]
     return cells
+
+
+def _detail_line(row: Row, peer: str, figure: Figure) -> list[str]:
+    own, rate, latency = figure.generator_us, figure.per_second, figure.latency
+    times = (latency.p50_us, latency.p95_us, latency.p99_us) if latency else ()
+    return [
+        row.title,
+        peer,
+        "INVALID" if figure.faults else _number(figure.value),
+        f"{_number(figure.lowest)}-{_number(figure.highest)}",
+        f"{rate:,.0f}" if rate else "-",
+        _percent(figure.broker_share),
+        _number(own),
+        _percent(own / figure.value if own and figure.value else None),
+        _percent(own * rate / 1e6 if own and rate else None),
+        *([f"{time_us / 1000:.2f}" for time_us in times] or ["-"] * 3),
+    ]
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    if value < 10:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
 
 
 def _ratio(value: float | None) -> str:
@@ -243,7 +240,7 @@ def as_table(cells: Cells, title: str) -> Table:
     heading, *lines = cells
     table = Table(title=title, title_justify="left")
     for number, name in enumerate(heading):
-        table.add_column(name, justify="right" if number else "left")
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for line in lines:
         table.add_row(*line)
     return table

@@ -1,0 +1,89 @@
+import os
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rookery_bench import wire
+from rookery_bench.links import Address, open_link
+from rookery_bench.peers import Broker, Peer, PeerError, find_flashmq, find_peer, free_port, on_core
+
+
+def refused(broker: Broker, username: str, password: str) -> bool:
+    address = Address(broker.address.port, username, password)
+    try:
+        open_link(address, "someone", wire.V3_1_1).close()
+    except wire.WireError:
+        return True
+    return False
+
+
+def test_mosquitto_lets_only_the_user_in(mosquitto: Broker) -> None:
+    assert not refused(mosquitto, "bench", "rookery-bench")
+    assert refused(mosquitto, "bench", "wrong")
+
+
+def test_rookery_lets_only_the_user_in(rookery_peer: Peer) -> None:
+    with rookery_peer.running(None) as broker:
+        assert not refused(broker, "bench", "rookery-bench")
+        assert refused(broker, "bench", "wrong")
+        port = broker.address.port
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0, "it is stopped at the end"
+
+
+def test_flashmq_lets_only_the_user_in() -> None:
+    try:
+        peer = find_flashmq(None)
+    except PeerError as error:
+        pytest.skip(f"FLASHMQ IS NOT TRIED: {error}")
+    with peer.running(None) as broker:
+        assert not refused(broker, "bench", "rookery-bench")
+        assert refused(broker, "bench", "wrong")
+
+
+def test_a_broker_that_ends_at_once_is_told_with_its_words(rookery_peer: Peer) -> None:
+    def command(_folder: Path, _port: int) -> list[str]:
+        return [sys.executable, "-c", "import sys; sys.exit('no such option')"]
+
+    with (
+        pytest.raises(PeerError, match="did not start: no such option"),
+        replace(rookery_peer, command=command).running(None),
+    ):
+        pass
+
+
+def test_the_broker_runs_on_its_core_and_the_load_where_it_was(mosquitto_peer: Peer) -> None:
+    before = os.sched_getaffinity(0)
+    core = min(before)
+    with mosquitto_peer.running(core) as broker:
+        assert os.sched_getaffinity(broker.pid) == {core}
+        assert os.sched_getaffinity(0) == before
+
+
+def test_the_cores_are_as_before_after_a_failure() -> None:
+    before = os.sched_getaffinity(0)
+    with pytest.raises(ZeroDivisionError), on_core(min(before)):
+        assert os.sched_getaffinity(0) == {min(before)}
+        raise ZeroDivisionError
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_broker_that_is_not_there_is_told_with_what_to_do() -> None:
+    with pytest.raises(PeerError, match="say where with --flashmq"):
+        find_peer("flashmq", None, "/nowhere/flashmq")
+    with pytest.raises(PeerError, match="cannot import rookery"):
+        find_peer("rookery", "/bin/false", None)
+    with pytest.raises(PeerError, match="no broker nats; there are rookery, "):
+        find_peer("nats", None, None)
+
+
+def test_rookery_says_which_core_it_has(rookery_peer: Peer) -> None:
+    assert rookery_peer.version.endswith("interpreted")
+
+
+def test_a_free_port_can_be_taken() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", free_port()))
