@@ -175,7 +175,7 @@ def test_an_ack_with_a_reason_is_refused(ends: Ends) -> None:
 def test_what_the_kernel_does_not_take_is_sent_later(ends: Ends) -> None:
     ours, brokers = ends
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
-    sender, reached = publisher(ours, 0, 2_000)
+    sender, _ = publisher(ours, 0, 2_000)
     for turn in range(3):
         sender.publish(turn)
     assert sender.unsent

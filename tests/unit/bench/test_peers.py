@@ -8,7 +8,7 @@ import pytest
 
 from rookery_bench import wire
 from rookery_bench.links import Address, open_link
-from rookery_bench.peers import Broker, Peer, PeerError, find_flashmq, find_peer, free_port, on_core
+from rookery_bench.peers import Broker, Peer, PeerError, find_flashmq, find_peer, free_port
 
 
 def refused(broker: Broker, username: str, password: str) -> bool:
@@ -63,11 +63,11 @@ def test_the_broker_runs_on_its_core_and_the_load_where_it_was(mosquitto_peer: P
         assert os.sched_getaffinity(0) == before
 
 
-def test_the_cores_are_as_before_after_a_failure() -> None:
+def test_the_cores_are_as_before_after_a_failure(rookery_peer: Peer) -> None:
     before = os.sched_getaffinity(0)
-    with pytest.raises(ZeroDivisionError), on_core(min(before)):
-        assert os.sched_getaffinity(0) == {min(before)}
-        raise ZeroDivisionError
+    absent = replace(rookery_peer, command=lambda _folder, _port: ["/nowhere/broker"])
+    with pytest.raises(FileNotFoundError), absent.running(min(before)):
+        pass
     assert os.sched_getaffinity(0) == before
 
 
