@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 VENV := .venv
 BIN := $(VENV)/bin
-CORE := $(if $(filter 1,$(ROOKERY_PURE)),interpreted,compiled)
+CORE := $(if $(filter 1,$(ROOKERY_PURE)),pure,fastest)
 REQUIREMENTS := $(VENV)/requirements.txt
 INSTALLED := $(VENV)/installed-$(CORE)
 SOURCES := $(shell find src -name '*.py' -o -name py.typed)
@@ -87,7 +87,7 @@ test: setup unit properties
 bench: setup
 	$(BIN)/python -m rookery_bench $(ARGS)
 
-fuzz: setup
+fuzz: $(REQUIREMENTS)
 	$(BIN)/python -m fuzz $(ARGS)
 
 clean:
