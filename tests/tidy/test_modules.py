@@ -31,11 +31,15 @@ def only_declares(tree: ast.AST) -> bool:
 
 
 def is_declaration(statement: ast.stmt) -> bool:
-    """A docstring, or a field that takes over an argument."""
+    """A docstring, a field that takes over an argument, or a method left to who inherits."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         return isinstance(statement.value, ast.Name | ast.Constant)
+    if isinstance(statement, ast.Raise):
+        return isinstance(statement.exc, ast.Name) and statement.exc.id == "NotImplementedError"
+    if isinstance(statement, ast.Return):
+        return isinstance(statement.value, ast.Constant)
     return isinstance(statement, ast.Pass)
 
 
@@ -87,6 +91,10 @@ class TestTheRulesThemselves:
     def test_fields_and_protocols_only_declare(self):
         text = "class A:\n    def __init__(self, x):\n        self.x = x\n    def f(self):\n        'd'"
         assert only_declares(ast.parse(text))
+
+    def test_what_is_left_to_others_declares(self):
+        assert only_declares(ast.parse("def f(x):\n    raise NotImplementedError"))
+        assert not only_declares(ast.parse("def f(x):\n    raise ValueError"))
 
     def test_a_call_can_go_wrong(self):
         assert not only_declares(ast.parse("def f(x):\n    return x + 1"))
