@@ -143,13 +143,16 @@ class Admission:
     async def _wait(
         self, client: ClientLink, verdict: Awaitable[Accepted | Refused | Challenge]
     ) -> None:
-        decision = await verdict
         broker = self._broker
-        broker.read_clock()
-        if client.stage != ENDED:
-            self._decide(client, decision)
-            client.io.resume()
-            client.work(broker.now)
+        try:
+            decision = await verdict
+            broker.read_clock()
+            if client.stage != ENDED:
+                self._decide(client, decision)
+                client.io.resume()
+                client.work(broker.now)
+        except Exception as error:  # noqa: BLE001 - the supervisor's boundary
+            broker.link_crashed(client, error)
         broker.request_turn()
 
     def _decide(self, client: ClientLink, verdict: Accepted | Refused | Challenge) -> None:
@@ -230,7 +233,7 @@ class Admission:
         if connect.version == V5:
             client.receive_maximum = self._limits.receive_maximum
         if client.keep_alive_seconds:
-            self._broker.timers.at(self._broker.now + 1.5 * client.keep_alive_seconds, client)
+            client.check_keep_alive_at(self._broker.now + 1.5 * client.keep_alive_seconds)
 
     def _resume(self, actor: SessionActor, client: ClientLink) -> None:
         now = self._broker.now

@@ -87,6 +87,10 @@ class ClientLink(Timed, Waiter):
         self.exchange_running: bool = False
         self.receive_maximum: int = 65_535
         self.keep_alive_seconds: int = 0
+        self.connect_by: float = now + limits.connect_deadline_seconds
+        """When the client must be admitted; what it sends meanwhile gives it no more time."""
+        self.keep_alive_at: float = 0.0
+        """When the keep alive is looked at next."""
         self.last_received: float = now
         self.pending_acks: list[PendingAck] = []
         self._held: list[Packet] = []
@@ -134,7 +138,7 @@ class ClientLink(Timed, Waiter):
         if index < count:
             self._held_next = index
             self.io.pause()
-            if self.stage == ATTACHED:
+            if self.stage != ADMITTING:
                 self.io.request_work()
             return
         if self._held_next or count:
@@ -156,8 +160,10 @@ class ClientLink(Timed, Waiter):
                 self.broker.admission.begin(self, packet, now)
             elif isinstance(packet, Auth):
                 self.broker.admission.proceed(self, packet)
+            elif isinstance(packet, Disconnect):
+                self.end(END_CLIENT)  # It gives up an authentication. (MQTT 5.0, 4.12)
             else:
-                raise ProtocolViolation("the first packet must be CONNECT")
+                raise ProtocolViolation("the client is not admitted yet")
         elif isinstance(packet, PubAck):
             actor.acknowledged(packet.packet_id, packet.reason_code, now)
         elif isinstance(packet, PubRec):
@@ -237,24 +243,29 @@ class ClientLink(Timed, Waiter):
         count = 0
         while count < len(acks) and acks[count].group <= group:
             count += 1
-        if not count or self.stage != ATTACHED:
+        if not count:
             return
         self.pending_acks = acks[count:]
+        if error is not None:
+            self._forget_uncommitted(acks, count)
         for ack in acks[:count]:
             if error is None:
                 self._acknowledge_now(ack.packet_type, ack.packet_id, ack.reason_code)
             elif self.link.version == V5:
-                self._refuse_uncommitted(ack)
+                self._acknowledge_now(ack.packet_type, ack.packet_id, ReasonCode.UNSPECIFIED_ERROR)
             else:
                 # 3.x has no negative acknowledgement: only a new link makes the client resend.
                 self.end(END_NOT_AUTHORIZED)
                 return
         self.io.request_flush()
 
-    def _refuse_uncommitted(self, ack: PendingAck) -> None:
-        if ack.packet_type == PUBREC and self.actor is not None:
-            self.actor.session.inbound.release(ack.packet_id)
-        self._acknowledge_now(ack.packet_type, ack.packet_id, ReasonCode.UNSPECIFIED_ERROR)
+    def _forget_uncommitted(self, acks: list[PendingAck], count: int) -> None:
+        """What is not durable was not taken: its resend is a new message. [MQTT-4.3.3-9]"""
+        actor = self.actor
+        assert actor is not None  # A link without a session owes no acknowledgement.
+        for ack in acks[:count]:
+            if ack.packet_type == PUBREC:
+                actor.session.inbound.release(ack.packet_id)
 
     def _acknowledge_now(self, packet_type: int, packet_id: int, reason_code: int) -> None:
         if reason_code == 0 or self.link.version != V5:
@@ -290,25 +301,35 @@ class ClientLink(Timed, Waiter):
 
     def due(self, now: float) -> None:
         """A deadline: the CONNECT that did not come, or the keep alive."""
-        if self.stage == WAITING or self.stage == ADMITTING:
-            if now >= self.last_received + self.broker.settings.limits.connect_deadline_seconds:
+        if self.stage == ENDED:
+            return
+        if self.actor is None:
+            if now >= self.connect_by:
                 self.broker.log_refusal(
                     self, "connect_deadline", "no CONNECT was completed in time"
                 )
                 self.end(END_CONNECTION_LOST)
-        elif self.stage == ATTACHED and self.keep_alive_seconds:
+        elif self.keep_alive_seconds and now >= self.keep_alive_at:
             # [MQTT-3.1.2-22] One and a half times the keep alive without a packet.
             deadline = self.last_received + 1.5 * self.keep_alive_seconds
-            if now >= deadline:
-                self.disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, END_KEEP_ALIVE, "")
+            if now < deadline:
+                self.check_keep_alive_at(deadline)
+            elif self.stage == ADMITTING:
+                # While a re-authentication waits nothing is read, so the silence may be ours.
+                self.check_keep_alive_at(now)
             else:
-                self.broker.timers.at(deadline, self)
+                self.disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, END_KEEP_ALIVE, "")
+
+    def check_keep_alive_at(self, when: float) -> None:
+        """Look at the keep alive then; a timer that comes sooner is another one's."""
+        self.keep_alive_at = when
+        self.broker.timers.at(when, self)
 
     def refuse(self, fault: PeerFault) -> None:
         """Answer the peer's fault with its reason code and end the link. [MQTT-4.13.1-1]"""
         self.broker.stats.packets_invalid += 1
         self.broker.log_refusal(self, fault.reason_code.name.lower(), fault.text)
-        if self.stage == ATTACHED:
+        if self.actor is not None:
             self.disconnect(fault.reason_code, END_PEER_FAULT, fault.text)
             return
         version = self.link.version
@@ -319,7 +340,7 @@ class ClientLink(Timed, Waiter):
 
     def disconnect(self, reason_code: ReasonCode, reason: str, text: str) -> None:
         """End the link from our side, telling a 5.0 client why. [MQTT-3.14.2-1]"""
-        if self.stage == ATTACHED:
+        if self.actor is not None:
             properties: Properties | None = None
             reference = self.broker.settings.behaviour.server_reference
             if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:

@@ -62,7 +62,7 @@ class Publishing:
             self._accept(actor, publish, now)
         elif qos == 1:
             stats.messages_received_qos1 += 1
-            if client.pending_acks:
+            if client.pending_acks or actor.session.inbound.unreleased:
                 self._check_quota(client, actor)
             reason_code = self._accept(actor, publish, now)
             client.acknowledge(PUBACK, publish.packet_id, reason_code, self._group)
