@@ -53,6 +53,11 @@ class TestPieces:
         packets = [each for byte in stream for each in link.receive(bytes((byte,)))]
         assert [len(each.payload) for each in packets] == [2, 130, 2, 130]
 
+    def test_a_packet_of_two_bytes_is_whole_with_its_second(self):
+        link = established("client", V3_1_1)
+        assert link.receive(b"\xc0") == []
+        assert len(link.receive(b"\0")) == 1
+
     def test_nothing(self):
         link = established("client", V3_1_1)
         assert link.receive(b"") == []
@@ -228,6 +233,11 @@ class TestOutboundAliases:
 
     def test_none_where_the_peer_takes_none(self):
         assert self.sent(self.link(0), "a") == "30 05 00 01 61 00 78"
+
+    def test_none_before_5(self):
+        link = established("client", V3_1_1)
+        link.open_output(1000, 5)
+        assert self.sent(link, "a") == "30 04 00 01 61 78"
 
     def test_no_alias_where_it_would_make_the_packet_too_large(self):
         link = self.link(1, packet_bytes_max=8)
