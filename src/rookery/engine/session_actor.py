@@ -52,8 +52,13 @@ class RetainedStream:
         self._batch: list[Message] = []
         self._next: int = 0
 
+    @property
+    def done(self) -> bool:
+        """Whether there are no more messages."""
+        return self._cursor.done and self._next >= len(self._batch)
+
     def take(self, now: float) -> Message | None:
-        """The next message, or ``None`` when there are no more."""
+        """The next message, or ``None`` when looking for it is work for another turn."""
         if self._next >= len(self._batch):
             self._batch = self._cursor.take(RETAINED_BATCH, now)
             self._next = 0
@@ -75,6 +80,8 @@ class SessionActor(Subscriber, Actor, Timed):
         self.client: ClientLink | None = None
         self.mailbox: list[Delivery] = []
         self.queued: bool = False
+        self.behind: bool = False
+        """Whether only this turn's own output keeps something from going on."""
         self.publish_permissions: dict[str, int] = {}
         self.streams: deque[RetainedStream] | None = None
         self.ended: bool = False
@@ -100,15 +107,34 @@ class SessionActor(Subscriber, Actor, Timed):
     def step(self, now: float) -> None:
         """Empty the mailbox."""
         self.queued = False
+        client = self.client
+        if self.behind:
+            self.behind = False
+            if client is not None:
+                self._send_queue(client, now)
         deliveries = self.mailbox
         if deliveries:
             self.mailbox = []
             self._deliver(deliveries, now)
-        client = self.client
         if self.streams is not None and client is not None:
             self._stream(client, now)
         if client is not None and client.link.out:
             client.io.request_flush()
+            if self.streams is not None or self.session.outbound.queue is not None:
+                self._go_on_later(client)
+
+    def _go_on_later(self, client: ClientLink) -> None:
+        """Go on in the next turn if what waits does so for the output of this one alone.
+
+        Nobody else would tell: perhaps no acknowledgement is due, and all is written at once.
+        """
+        output_bytes_max = self.session.outbound.output_bytes_max
+        unsent_bytes = client.io.unsent_bytes
+        if unsent_bytes <= output_bytes_max < unsent_bytes + client.link.out_bytes:
+            self.behind = True
+            if not self.queued:
+                self.queued = True
+                self.broker.scheduler.later.append(self)
 
     def _deliver(self, deliveries: list[Delivery], now: float) -> None:
         outbound = self.session.outbound
@@ -174,6 +200,14 @@ class SessionActor(Subscriber, Actor, Timed):
         client = self.client
         if client is None:
             return
+        self._send_queue(client, now)
+        if self.streams is not None and not self.queued:
+            self.queued = True
+            self.broker.scheduler.ready.append(self)
+        if client.link.out:
+            client.io.request_flush()
+
+    def _send_queue(self, client: ClientLink, now: float) -> None:
         outbound = self.session.outbound
         before = outbound.queue_length()
         dropped = outbound.advance(client.link, client.io.unsent_bytes, now)
@@ -183,11 +217,6 @@ class SessionActor(Subscriber, Actor, Timed):
         for delivery in dropped:
             expired = delivery.message.expired(now)
             self.broker.stats.drop(DROP_EXPIRED if expired else DROP_PACKET_TOO_LARGE)
-        if self.streams is not None and not self.queued:
-            self.queued = True
-            self.broker.scheduler.ready.append(self)
-        if client.link.out:
-            client.io.request_flush()
 
     def send_retained(self, stream: RetainedStream) -> None:
         """Owe the client the retained messages of a new subscription."""
@@ -210,7 +239,10 @@ class SessionActor(Subscriber, Actor, Timed):
             stream = streams[0]
             message = stream.take(now)
             if message is None:
-                streams.popleft()
+                if stream.done:
+                    streams.popleft()
+                else:
+                    count = RETAINED_PER_TURN
                 continue
             count += 1
             self.broker.stats.retained_sent += 1
