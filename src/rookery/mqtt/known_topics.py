@@ -13,7 +13,7 @@ from rookery.mqtt.types import ReasonCode
 
 KNOWN_TOPICS_MAX: Final = 65_536
 KNOWN_TOPIC_BYTES_MAX: Final = 256
-"""Together they bound the memory of ``KNOWN_TOPICS`` to some 40 MB, whatever clients send."""
+"""Together they bound the memory of ``KNOWN_TOPICS`` to 100 MB, whatever clients send."""
 
 
 @final
