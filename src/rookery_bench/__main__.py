@@ -62,6 +62,8 @@ def main(given: list[str]) -> int:
             find_peer(name, options.rookery_python, options.flashmq)
             for name in options.peers.split(",")
         ]
+        if options.check and not BASELINE.exists():
+            raise ValueError(f"there is no {BASELINE} to check against; make it: --save-baseline")
     except (ValueError, PeerError) as error:
         notes.print(f"rookery_bench: {error}", style="red", highlight=False)
         return 2

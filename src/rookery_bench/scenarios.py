@@ -84,7 +84,7 @@ class Scenario:
 SCENARIOS: Final = (
     Scenario("qos0_1to1", "QoS 0, 1 to 1", Saturating(0, 1, 1, 2_000, 8), 4.0, 1.0),
     Scenario("qos1_1to1", "QoS 1, 1 to 1", Saturating(1, 1, 1, 1_000, 6), 6.0, 1.0),
-    Scenario("qos2_1to1", "QoS 2, 1 to 1", Saturating(2, 1, 1, 1_000, 8), 8.0, 1.0),
+    Scenario("qos2_1to1", "QoS 2, 1 to 1", Saturating(2, 1, 1, 400, 8), 8.0, 1.0),
     Scenario("qos0_fanout", "QoS 0, 1 to 50", Saturating(0, 1, 50, 1_000, 8), 10.0, 1.0),
     Scenario("qos0_fanin", "QoS 0, 50 to 1", Saturating(0, 50, 1, 200, 8), 4.0, 1.0),
     Scenario("qos1_pairs", "QoS 1, 50 pairs", Saturating(1, 50, 50, 400, 8), 6.0, 1.0),

@@ -1,10 +1,12 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+import rookery
 from rookery_bench.__main__ import arguments, main
-from rookery_bench.peers import Peer
+from rookery_bench.peers import Peer, find_peer, find_rookery
 
 QUICK = ["--quick", "--cases", "connect", "--peers", "mosquitto"]
 
@@ -46,6 +48,30 @@ def test_a_wrong_call_is_told(
 ) -> None:
     assert main(given) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_check_needs_a_baseline(mosquitto_peer: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*QUICK, "--check"]) == 2
+    assert "no benches/baseline.json" in capsys.readouterr().err
+
+
+def test_a_fall_below_the_baseline_fails_the_check(
+    mosquitto_peer: Peer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "benches").mkdir()
+    row = {"name": "connect", "ratios": {"rookery": 1_000_000.0}}
+    (folder / "benches" / "baseline.json").write_text(json.dumps({"rows": [row]}))
+    monkeypatch.setattr("rookery_bench.__main__.find_peer", of_the_tree)
+    given = ["--quick", "--cases", "connect", "--peers", "rookery,mosquitto"]
+    assert main([*given, "--check"]) == 1
+    assert main(given) == 0
+
+
+def of_the_tree(name: str, python: str | None, flashmq: str | None) -> Peer:
+    """Find Rookery in the source tree and not as installed, under the same name."""
+    if name != "rookery":
+        return find_peer(name, python, flashmq)
+    return find_rookery(name, sys.executable, Path(rookery.__file__).parents[1])
 
 
 def test_flashmq_is_measured_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
