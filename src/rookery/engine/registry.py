@@ -125,12 +125,12 @@ class Registry:
         self._broker.request_turn()
 
     def expire(self, actor: SessionActor) -> None:
-        """The session's expiry interval has passed. [MQTT-3.1.2-23]"""
+        """The session's expiry interval has passed. [MQTT-4.1.0-2]"""
         self._broker.stats.sessions_expired += 1
         self.end_session(actor)
 
     def end_session(self, actor: SessionActor) -> None:
-        """Forget a session: its will, its subscriptions, what it was owed. [MQTT-3.1.3-9]"""
+        """Forget a session: its will, its subscriptions, what it was owed. [MQTT-3.1.2-8]"""
         if actor.ended:
             return
         actor.ended = True
@@ -149,21 +149,29 @@ class Registry:
             del self.actors[actor.client_id]
 
     def _hand_over(self, actor: SessionActor) -> None:
-        """Give what came by a shared subscription to another member. [MQTT-4.8.2-6]"""
-        for delivery in actor.session.outbound.take_shared():
-            shared = split_share(delivery.share)
+        """Give what came by a shared subscription to another member. (MQTT 5.0, 4.8.2)
+
+        While the session lasts and no other member has a link, it waits for its client.
+        """
+        outbound = actor.session.outbound
+        for share in outbound.shares():
+            shared = split_share(share)
             assert shared is not None
             group = self._broker.router.share(shared[0], shared[1])
             recipient = None if group is None else group.pick(chance(), actor)
-            if recipient is not None and (recipient.subscriber.attached or actor.ended):
+            if not actor.ended and (recipient is None or not recipient.subscriber.attached):
+                continue
+            for delivery in outbound.take_shared(share):
+                if group is None or recipient is None:
+                    self._broker.stats.drop(DROP_SESSION_ENDED)
+                    continue
                 message = delivery.message
                 qos = min(message.qos, recipient.qos_max)
                 retain = message.retain and recipient.retain_as_published
                 recipient.subscriber.tell(
-                    Delivery(message, qos, retain, recipient.identifiers, delivery.share)
+                    Delivery(message, qos, retain, recipient.identifiers, share)
                 )
-            elif not actor.ended:
-                actor.tell(delivery)
+                recipient = group.pick(chance(), actor)
 
 
 def will_delay_seconds(will: Will) -> int:

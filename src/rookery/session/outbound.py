@@ -3,7 +3,7 @@
 A QoS 1 or 2 delivery takes a packet identifier and a place in the window, or waits in the queue until
 an acknowledgement frees one. QoS 0 never waits: it goes out or is dropped. After the client came
 back, what was in flight is resent first, in its old order, then the queue goes on. [MQTT-4.4.0-1]
-[MQTT-4.6.0-1]
+[MQTT-4.6.0-1] The window holds for what is resent as well: the client may come back with a smaller one.
 """
 
 from collections import deque
@@ -42,9 +42,14 @@ class Outbound:
         self.released: dict[int, bool] = {}
         """QoS 2 identifiers whose PUBREL was sent and whose PUBCOMP has not come, in order."""
         self.queue: deque[Delivery] | None = None
-        """What waits for a place; ``None`` while nothing does, as for most sessions always."""
+        """What waits for a place; ``None`` while nothing does, as for most sessions always.
+
+        It is there, though empty, while something waits to be resent, so that nothing overtakes that.
+        """
         self.queue_bytes: int = 0
         self._last_packet_id: int = 0
+        self._unsent: deque[int] | None = None
+        """What is in flight and not yet resent to a client that came back with a smaller window."""
 
     def deliver(self, delivery: Delivery, link: Link | None, unsent_bytes: int, now: float) -> int:
         """Send, queue or drop one delivery and say which.
@@ -74,7 +79,10 @@ class Outbound:
         return self.inflight.pop(packet_id, None) is not None
 
     def receive(self, packet_id: int) -> bool:
-        """A PUBREC came: the message is the client's now, its PUBREL is owed. [MQTT-4.3.3-4]"""
+        """A PUBREC came: the message is the client's now, its PUBREL is owed. [MQTT-4.3.3-4]
+
+        From here on the PUBLISH is never sent again. [MQTT-4.3.3-6]
+        """
         if packet_id in self.released:
             return True
         if self.inflight.pop(packet_id, None) is None:
@@ -83,25 +91,47 @@ class Outbound:
         return True
 
     def complete(self, packet_id: int) -> bool:
-        """A PUBCOMP came: the packet identifier is free again. [MQTT-4.3.3-6]"""
+        """A PUBCOMP came: the packet identifier is free again. [MQTT-4.3.3-5]"""
         return self.released.pop(packet_id, False)
 
     def resend(self, link: Link, now: float) -> None:
-        """Send again what is in flight, with DUP and the same identifiers. [MQTT-4.4.0-1]"""
-        for packet_id, delivery in list(self.inflight.items()):
-            if not delivery.write_again(link, packet_id, now):
-                del self.inflight[packet_id]
+        """Send again what is in flight, with DUP and the same identifiers. [MQTT-4.4.0-1]
+
+        What the window has no room for is resent by ``advance``. [MQTT-3.3.4-9]
+        """
+        self._unsent = deque(self.inflight)
+        if self.queue is None:
+            self.queue = deque()
+        self._resend_more(self._unsent, link, now)
         for packet_id in self.released:
             link.out.append(pubrel_wire(packet_id))
             link.out_bytes += 4
+
+    def _resend_more(self, unsent: deque[int], link: Link, now: float) -> None:
+        while unsent:
+            delivery = self.inflight.get(unsent[0])
+            if delivery is not None:
+                sent = len(self.inflight) - len(unsent)
+                if sent + len(self.released) >= self.window_max:
+                    return
+                if not delivery.write_again(link, unsent[0], now):
+                    # [MQTT-3.1.2-25] The client takes it no more: as if it had been delivered.
+                    del self.inflight[unsent[0]]
+            unsent.popleft()
+        self._unsent = None
+        if not self.queue:
+            self.queue = None
 
     def advance(self, link: Link, unsent_bytes: int, now: float) -> list[Delivery]:
         """Send from the queue what the window and the client's reading allow.
 
         Returns what expired or is too large and was dropped on the way.
         """
-        queue = self.queue
         dropped: list[Delivery] = []
+        unsent = self._unsent
+        if unsent is not None:
+            self._resend_more(unsent, link, now)
+        queue = self.queue
         if queue is None:
             return dropped
         while queue:
@@ -113,7 +143,8 @@ class Outbound:
             self.queue_bytes -= delivery.message.size_bytes
             if delivery.message.expired(now) or self._send(delivery, link, now) != SENT:
                 dropped.append(delivery)
-        self.queue = None
+        if self._unsent is None:
+            self.queue = None
         return dropped
 
     def has_room(self, link: Link, unsent_bytes: int) -> bool:
@@ -128,21 +159,33 @@ class Outbound:
         """How many deliveries wait for a place in the window or for the client."""
         return 0 if self.queue is None else len(self.queue)
 
-    def take_shared(self) -> list[Delivery]:
-        """Take out what came by a shared subscription and may go to another member.
+    def shares(self) -> list[str]:
+        """The shared subscriptions from which ``take_shared`` would take something."""
+        found: dict[str, bool] = {}
+        for delivery in self.inflight.values():
+            if delivery.share and delivery.qos == 1:
+                found[delivery.share] = True
+        if self.queue is not None:
+            for delivery in self.queue:
+                if delivery.share:
+                    found[delivery.share] = True
+        return list(found)
+
+    def take_shared(self, share: str) -> list[Delivery]:
+        """Take out what came by this shared subscription and may go to another member.
 
         That is all that was never sent, and QoS 1 that was not acknowledged; a QoS 2 message that
-        was sent waits for its client. [MQTT-4.8.2-5] [MQTT-4.8.2-6]
+        was sent waits for its client. [MQTT-4.8.2-4] [MQTT-4.8.2-5]
         """
         taken: list[Delivery] = []
         for packet_id, delivery in list(self.inflight.items()):
-            if delivery.share and delivery.qos == 1:
+            if delivery.share == share and delivery.qos == 1:
                 taken.append(delivery)
                 del self.inflight[packet_id]
         if self.queue is not None:
             kept: deque[Delivery] = deque()
             for delivery in self.queue:
-                if delivery.share:
+                if delivery.share == share:
                     taken.append(delivery)
                     self.queue_bytes -= delivery.message.size_bytes
                 else:
@@ -171,7 +214,7 @@ class Outbound:
             queue = deque()
             self.queue = queue
         if len(queue) >= self.queue_messages_max or self.queue_bytes + size > self.queue_bytes_max:
-            if not queue:
+            if not queue and self._unsent is None:
                 self.queue = None
             return DROPPED_QUEUE_FULL
         queue.append(delivery)

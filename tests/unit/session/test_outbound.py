@@ -275,6 +275,79 @@ class TestResend:
         assert found.packet_id == 300
 
 
+@pytest.mark.clause("5.0:MQTT-3.3.4-9")
+class TestResendIntoASmallerWindow:
+    def resumed(self, count: int, window_max: int) -> tuple[Outbound, Link]:
+        made = outbound(window_max=100)
+        for n in range(1, count + 1):
+            made.deliver(delivery(str(n)), link_to(), 0, NOW)
+        made.window_max = window_max
+        link = link_to()
+        made.resend(link, NOW)
+        return made, link
+
+    def test_each_acknowledgement_brings_the_next(self):
+        made, link = self.resumed(4, window_max=2)
+        assert sent(link) == ["PUBLISH t=1 q1 #1 dup", "PUBLISH t=2 q1 #2 dup"]
+        made.acknowledge(1)
+        made.advance(link, 0, NOW)
+        assert sent(link) == ["PUBLISH t=3 q1 #3 dup"]
+        made.acknowledge(2)
+        made.acknowledge(3)
+        made.advance(link, 0, NOW)
+        assert sent(link) == ["PUBLISH t=4 q1 #4 dup"]
+        assert made.queue is None
+        assert made.deliver(delivery("5"), link, 0, NOW) == SENT
+
+    def test_nothing_overtakes_what_is_to_be_resent(self):
+        made, link = self.resumed(2, window_max=1)
+        assert not made.has_room(link, 0)
+        assert made.deliver(delivery("3"), link, 0, NOW) == QUEUED
+        sent(link)
+        for packet_id, expected in ((1, "PUBLISH t=2 q1 #2 dup"), (2, "PUBLISH t=3 q1 #3")):
+            made.acknowledge(packet_id)
+            made.advance(link, 0, NOW)
+            assert sent(link) == [expected]
+
+    def test_a_full_queue_does_not_let_others_overtake(self):
+        made, link = self.resumed(2, window_max=1)
+        made.queue_messages_max = 0
+        assert made.deliver(delivery("3"), link, 0, NOW) == DROPPED_QUEUE_FULL
+        made.acknowledge(1)
+        assert made.deliver(delivery("4"), link, 0, NOW) == DROPPED_QUEUE_FULL
+
+    def test_pubrels_fill_the_window_too(self):
+        made = outbound(window_max=3)
+        for n, qos in ((1, 2), (2, 2), (3, 1)):
+            made.deliver(delivery(str(n), qos), link_to(), 0, NOW)
+        made.receive(1)
+        made.receive(2)
+        made.window_max = 2
+        link = link_to()
+        made.resend(link, NOW)
+        assert sent(link) == ["PUBREL #1", "PUBREL #2"]
+        made.complete(1)
+        made.advance(link, 0, NOW)
+        assert sent(link) == ["PUBLISH t=3 q1 #3 dup"]
+
+    def test_what_was_acknowledged_unsent_is_not_resent(self):
+        made, link = self.resumed(3, window_max=1)
+        sent(link)
+        made.acknowledge(1)
+        made.acknowledge(2)
+        made.advance(link, 0, NOW)
+        assert sent(link) == ["PUBLISH t=3 q1 #3 dup"]
+
+    def test_a_link_lost_on_the_way_begins_anew(self):
+        made, _ = self.resumed(3, window_max=1)
+        made.acknowledge(1)
+        link = link_to()
+        made.window_max = 5
+        made.resend(link, NOW)
+        assert sent(link) == ["PUBLISH t=2 q1 #2 dup", "PUBLISH t=3 q1 #3 dup"]
+        assert made.queue is None
+
+
 class TestAdvance:
     def test_nothing_waits(self):
         link = link_to()
@@ -337,7 +410,8 @@ class TestTakeShared:
     def test_nothing_came_by_a_share(self):
         made = outbound()
         made.deliver(delivery(), link_to(), 0, NOW)
-        assert made.take_shared() == []
+        assert made.shares() == []
+        assert made.take_shared(self.SHARE) == []
         assert list(made.inflight) == [1]
 
     @pytest.mark.clause("5.0:MQTT-4.8.2-4", "5.0:MQTT-4.8.2-5")
@@ -348,7 +422,9 @@ class TestTakeShared:
         begun = delivery("2", 2, self.SHARE)
         for each in (own, shared, begun):
             made.deliver(each, link, 0, NOW)
-        assert made.take_shared() == [shared]
+        assert made.shares() == [self.SHARE]
+        assert made.take_shared(self.SHARE) == [shared]
+        assert made.shares() == []
         assert made.inflight == {1: own, 3: begun}
 
     def test_all_that_was_never_sent(self):
@@ -357,13 +433,25 @@ class TestTakeShared:
         first, second = delivery("1", 1, self.SHARE), delivery("2", 2, self.SHARE)
         for each in (first, own, second):
             made.deliver(each, None, 0, NOW)
-        assert made.take_shared() == [first, second]
+        assert made.shares() == [self.SHARE]
+        assert made.take_shared(self.SHARE) == [first, second]
         assert list(made.queue) == [own]
         assert made.queue_bytes == own.message.size_bytes
+
+    def test_each_share_by_itself(self):
+        made, link = outbound(window_max=2), link_to()
+        here = [delivery("1", 1, self.SHARE), delivery("2", 1, self.SHARE)]
+        there = [delivery("3", 1, "$share/h/t"), delivery("4", 1, "$share/h/t")]
+        for each in (here[0], there[0], here[1], there[1]):
+            made.deliver(each, link, 0, NOW)
+        assert made.shares() == [self.SHARE, "$share/h/t"]
+        assert made.take_shared("$share/h/t") == there
+        assert made.inflight == {1: here[0]}
+        assert list(made.queue) == [here[1]]
 
     def test_a_queue_of_nothing_else_is_none_afterwards(self):
         made = outbound()
         made.deliver(delivery("1", 1, self.SHARE), None, 0, NOW)
-        made.take_shared()
+        made.take_shared(self.SHARE)
         assert made.queue is None
         assert made.queue_bytes == 0
