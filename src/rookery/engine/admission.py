@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import new_client_id
 from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
-from rookery.engine.stats import END_NOT_AUTHORIZED
+from rookery.engine.stats import END_NOT_AUTHORIZED, END_PEER_FAULT
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Auth, ConnAck, Connect
 from rookery.mqtt.properties import Properties
@@ -67,7 +67,7 @@ class Admission:
         if connect is None or connect.properties is None:
             raise ProtocolViolation("AUTH without an authentication method in CONNECT")
         if connect.properties.authentication_method is None:
-            # [MQTT-4.12.0-6] No AUTH without a method in the CONNECT.
+            # [MQTT-4.12.0-7] No AUTH without a method in the CONNECT.
             raise ProtocolViolation("AUTH without an authentication method in CONNECT")
         if method != connect.properties.authentication_method:
             # [MQTT-4.12.0-5] The method stays the same for the whole link.
@@ -104,7 +104,7 @@ class Admission:
         if not client_id and (
             connect.version == V3_1 or (connect.version != V5 and not connect.clean_start)
         ):
-            # [MQTT-3.1.3-8] 3.1.1 may leave the id to the node only with a clean session.
+            # [MQTT-3.1.3-8] In 3.1.1 the node chooses the id only for a clean session.
             raise NotAdmitted(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the client id is empty")
         will = connect.will
         if will is not None and (
@@ -163,7 +163,7 @@ class Admission:
             return
         data = verdict.data
         if isinstance(verdict, Challenge):
-            # [MQTT-4.12.0-2] The next packet must be the client's AUTH.
+            # [MQTT-4.12.0-2] The client is to answer with an AUTH of its own.
             client.stage = WAITING if client.actor is None else ATTACHED
             client.link.send(auth_packet(connect, ReasonCode.CONTINUE_AUTHENTICATION, data))
             client.io.request_flush()
@@ -203,13 +203,11 @@ class Admission:
             actor, client, self._expiry_seconds(connect), self._window_max(connect)
         )
         broker.registry.set_will(actor, connect)
-        client.link.send(
-            ConnAck(
-                ReasonCode.SUCCESS,
-                present,
-                self._connack_properties(client, connect, assigned, data),
-            )
-        )
+        told = self._connack_properties(client, connect, assigned, data)
+        if not client.link.send(ConnAck(ReasonCode.SUCCESS, present, told)):
+            # [MQTT-3.1.2-24] A client that cannot be told the limits cannot be served.
+            client.disconnect(ReasonCode.PACKET_TOO_LARGE, END_PEER_FAULT, "")
+            return
         broker.stats.connects_accepted += 1
         broker.stats.packets_sent += 1
         broker.log_connect(client, client_id, present)

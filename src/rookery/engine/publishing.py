@@ -175,7 +175,10 @@ class Publishing:
         for recipient in matches.recipients:
             subscriber = recipient.subscriber
             if recipient.no_local and subscriber is publisher:
-                continue  # [MQTT-3.8.3-3]
+                own = recipient.own
+                if own is None:
+                    continue  # [MQTT-3.8.3-3]
+                recipient = own
             # [MQTT-3.8.4-8] The lower of the published and the granted QoS.
             qos = message.qos if message.qos < recipient.qos_max else recipient.qos_max
             retain = message.retain and recipient.retain_as_published  # [MQTT-3.3.1-12]
@@ -225,7 +228,7 @@ class Publishing:
 
 
 def is_utf8(payload: bytes) -> bool:
-    """Whether the payload is what its format indicator says. [MQTT-3.3.2-4]"""
+    """Whether the payload is what its format indicator says. (MQTT 5.0, 3.3.2.3.2)"""
     try:
         payload.decode("utf-8")
     except UnicodeDecodeError:

@@ -247,7 +247,7 @@ class SessionActor(Subscriber, Actor, Timed):
             count += 1
             self.broker.stats.retained_sent += 1
             qos = min(message.qos, stream.qos_max)
-            # [MQTT-3.3.1-8] Sent because of a subscription: the retain flag is set.
+            # [MQTT-3.3.1-8] in 3.1.1: sent because of a subscription, so the retain flag is set.
             self._deliver([Delivery(message, qos, True, stream.identifiers, "")], now)
         if not streams:
             self.streams = None

@@ -44,7 +44,7 @@ class Behaviour:
     share_strategy: str
     """``round_robin``, ``random``, ``sticky`` or ``least_inflight``."""
     payload_format_checked: bool
-    """Whether a payload declared to be UTF-8 is checked. [MQTT-3.3.2-4]"""
+    """Whether a payload declared to be UTF-8 is checked. (MQTT 5.0, 3.3.2.3.2)"""
     response_information: str | None
     """The prefix of response topics told to clients that ask; ``None`` tells none."""
     server_reference: str | None

@@ -67,6 +67,6 @@ class Session:
     def will_delay_seconds(self, will: PendingWill) -> int:
         """How long a will waits: its delay, or until the session ends if that is sooner.
 
-        [MQTT-3.1.3-9]
+        [MQTT-3.1.2-8]
         """
         return min(will.delay_seconds, self.expiry_seconds)
