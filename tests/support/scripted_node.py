@@ -68,22 +68,24 @@ def play(
     """Run the node's script against the client's, which gets a maker of clients for that node."""
 
     async def both() -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        accepted: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted.set_result(Peer(reader, writer))
+
+        async def act() -> None:
+            peer = await accepted
             try:
-                await node(Peer(reader, writer))
-                done.set_result(None)
-            except BaseException as error:
-                done.set_exception(error)
+                await node(peer)
             finally:
-                writer.close()
+                peer.close()
 
         async with asyncio.timeout(SECONDS_MAX):
             server = await asyncio.start_server(serve, "127.0.0.1", 0)
             port = server.sockets[0].getsockname()[1]
             async with server:
-                await client(lambda **options: Client("127.0.0.1", port, **options))
-                await done
+                await asyncio.gather(
+                    act(), client(lambda **options: Client("127.0.0.1", port, **options))
+                )
 
     asyncio.run(both())

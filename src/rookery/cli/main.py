@@ -1,8 +1,8 @@
 """The ``rookery`` command.
 
 Modules of commands import the rest of Rookery inside their functions, so that ``rookery --help`` and each
-command load no more than they need. Every command ends with one of three codes: 0, it was done; 1, it was
-not, and standard error says why; 2, the command line itself is wrong.
+command load no more than they need. A command ends with one of these codes: 0, it was done; 1, it was not,
+and standard error says why; 2, the command line itself is wrong; and of ``sub`` 27, its time was up.
 """
 
 from typing import Annotated
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rookery import __version__
-from rookery.cli import config, start
+from rookery.cli import config, pub, start, sub
 
 app = typer.Typer(
     name="rookery",
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.command()(start.start)
+app.command()(pub.pub)
+app.command()(sub.sub)
 
 
 def _show_version(wanted: bool) -> None:

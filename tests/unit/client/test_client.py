@@ -147,9 +147,11 @@ class TestConnecting:
                 writer.close()
 
             path = tmp_path / "node.sock"
-            async with await asyncio.start_unix_server(serve, path):
-                async with Client(unix_path=path, version=V3_1_1) as client:
-                    assert client.connack.session_present is False
+            async with (
+                await asyncio.start_unix_server(serve, path),
+                Client(unix_path=path, version=V3_1_1) as client,
+            ):
+                assert client.connack.session_present is False
 
         asyncio.run(both())
 
