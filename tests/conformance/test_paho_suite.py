@@ -17,9 +17,14 @@ SUITE = Path(os.environ.get("PAHO_TESTING", ROOT / ".cache" / "paho.mqtt.testing
 
 CONFIGURATION = {
     "limits.receive_maximum": 20,
-    "mqtt.server_keep_alive_seconds": 60,
+    "limits.keep_alive_seconds_max": 60,
     "authorization.rules": [
-        {"permission": "deny", "action": "subscribe", "topic_filter": "test/nosubscribe"}
+        {
+            "permission": "deny",
+            "action": "subscribe",
+            "topic_filter": "test/nosubscribe",
+            "literal": True,  # The suite subscribes to "#" as well.
+        }
     ],
 }
 """What the suite expects to be set up: its own reference broker has these values built in."""
@@ -27,7 +32,7 @@ CONFIGURATION = {
 RUNNER = """
 import functools, runpy, sys, unittest
 # The suite's options are not options of unittest, which would read them again.
-unittest.main = functools.partial(unittest.main, argv=[sys.argv[1]], verbosity=2)
+unittest.main = functools.partial(unittest.main, argv=["", *sys.argv.pop(1).split()], verbosity=2)
 del sys.argv[0]
 sys.path.insert(0, ".")
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -43,11 +48,11 @@ pytestmark = [
 ]
 
 
-def failed_tests(program: str, port: int) -> tuple[int, list[str], str]:
+def failed_tests(program: str, names: str, port: int) -> tuple[int, list[str], str]:
     """Run one program of the suite: how many tests ran, the names of those that failed, what it said."""
     options = ["--hostname=127.0.0.1", "-p", str(port)]
     done = subprocess.run(
-        [sys.executable, "-c", RUNNER, program, *options],
+        [sys.executable, "-c", RUNNER, names, program, *options],
         cwd=SUITE / "interoperability",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -62,12 +67,17 @@ def failed_tests(program: str, port: int) -> tuple[int, list[str], str]:
 
 
 @pytest.mark.parametrize(
-    ("program", "tests", "failures_max"),
-    [("client_test.py", 11, 0), ("client_test5.py", 27, 1)],
+    ("program", "names", "tests", "failures_expected"),
+    [
+        # One test's name hides it from unittest.
+        ("client_test.py", "Test Test.will_message_test", 11, []),
+        # Its client takes no reason code but 0x80 in a SUBACK, where 5.0 has 0x87 for this case.
+        ("client_test5.py", "Test", 27, ["test_subscribe_failure"]),
+    ],
     ids=["v311", "v5"],
 )
-def test_paho_interoperability(broker_with, program, tests, failures_max):
+def test_paho_interoperability(broker_with, program, names, tests, failures_expected):
     broker = broker_with(**CONFIGURATION)
-    ran, failed, said = failed_tests(program, broker.port)
+    ran, failed, said = failed_tests(program, names, broker.port)
     assert ran >= tests, said
-    assert len(failed) <= failures_max, f"{failed}\n{said}"
+    assert failed == failures_expected, said
