@@ -86,12 +86,7 @@ def pub(
         key,
         insecure,
     )
-    if lines:
-        payloads = _lines()
-    elif file is not None:
-        payloads = _whole() if str(file) == "-" else _one(_content(file))
-    else:
-        payloads = _one(os.fsencode(message or ""))
+    payloads = _lines() if lines else _one(message, file)
     remote.run(target, _publish(target, topic, payloads, qos, retain, properties))
 
 
@@ -125,18 +120,23 @@ async def _publish(
     return 0
 
 
-def _content(file: Path) -> bytes:
+def _one(message: str | None, file: Path | None) -> AsyncIterator[bytes]:
+    """The single payload; a file is read before anything is sent."""
+    if file is None:
+        return _only(os.fsencode(message or ""))
+    if str(file) == "-":
+        return _whole_input()
     try:
-        return file.read_bytes()
+        return _only(file.read_bytes())
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="--file") from None
 
 
-async def _one(payload: bytes) -> AsyncIterator[bytes]:
+async def _only(payload: bytes) -> AsyncIterator[bytes]:
     yield payload
 
 
-async def _whole() -> AsyncIterator[bytes]:
+async def _whole_input() -> AsyncIterator[bytes]:
     yield b"".join([data async for data in _standard_input()])
 
 
