@@ -19,6 +19,9 @@ PACKAGE = Path("src/rookery")
 WHOLE_PACKAGES = ("mqtt", "session", "routing", "actors")
 SINGLE_MODULES = (
     "message",
+    "auth/anonymous",
+    "auth/passwords",
+    "auth/users",
     "engine/admission",
     "engine/broker",
     "engine/client_link",

@@ -139,7 +139,7 @@ class Node:
 
     async def _drained(self) -> None:
         deadline = self._clock.monotonic() + DRAIN_SECONDS_MAX
-        while self._links.open or not self.broker.committer.idle():
+        while any(io.has_output() for io in self._links.open) or not self.broker.committer.idle():
             if self._clock.monotonic() >= deadline:
                 log.warning("drain_incomplete", links=len(self._links.open))
                 return

@@ -1,6 +1,7 @@
 """What the engine needs from outside, as protocols. Adapters live in ``store``, ``auth`` and ``net``.
 
-An adapter never learns of the wire and the engine never learns of files, hashes or databases.
+The values are made anew for every CONNECT and message, so they are plain slotted classes: freezing them
+would double what they cost. Nobody changes them. An adapter never learns of the wire and the engine never learns of files, hashes or databases.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +12,7 @@ from rookery.message import Message
 from rookery.mqtt.types import ReasonCode
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Attempt:
     """What is known of a client when it asks to be let in."""
 
@@ -27,7 +28,7 @@ class Attempt:
     """The verified client certificate, as ``ssl.SSLSocket.getpeercert`` tells it."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Principal:
     """Who a client is, as the authorizer sees it."""
 
@@ -39,7 +40,7 @@ class Principal:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Accepted:
     """The client is who it says. ``data`` goes back as authentication data (enhanced only)."""
 
@@ -47,7 +48,7 @@ class Accepted:
     data: bytes | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Refused:
     """The client is not let in. ``reason`` is for the operator's log, never for the client."""
 
@@ -55,7 +56,7 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Challenge:
     """Enhanced authentication goes on: the client must answer ``data``. (MQTT 5.0, 4.12)"""
 
@@ -97,7 +98,7 @@ class Authorizer(Protocol):
         """Whether the principal may subscribe to this topic filter (without its share group)."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class MessageRecord:
     """A message owed to durable sessions, named by client id."""
 
@@ -106,7 +107,7 @@ class MessageRecord:
     client_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class RetainedRecord:
     """The retained message of a topic changed; ``None`` cleared it."""
 
@@ -114,7 +115,7 @@ class RetainedRecord:
     message: Message | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class SessionRecord:
     """A durable session began, changed its expiry, or (``expiry_seconds`` 0) ended."""
 
@@ -122,7 +123,7 @@ class SessionRecord:
     expiry_seconds: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class SubscriptionRecord:
     """A durable session's subscription changed; ``granted_qos`` -1 is its end."""
 

@@ -78,6 +78,8 @@ def main(given: list[str]) -> int:
     if options.json:
         sys.stdout.write(found.as_json() + "\n")
     else:
+        for name, value in environment.items():
+            console.print(f"{name}: {value}", highlight=False)
         console.print(report.as_table(report.summary(found), "CPU per message, memory"))
         console.print(report.as_table(report.detail(found), "Rates, latency, the load itself"))
     for fault in found.faults:

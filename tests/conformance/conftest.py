@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.broker import Broker, broker, broker_with
-from tests.support.wire import V3_1_1, V5, Client, tcp
+from tests.support.wire import V3_1_1, V5
+from tests.support.wire_client import Client, tcp
 
 __all__ = ["broker", "broker_with"]
 
@@ -68,3 +69,13 @@ def connect(open_link: Callable[..., Client]) -> Callable[..., Client]:
         return client
 
     return connect
+
+
+@pytest.fixture
+def a_while(connect: Callable[..., Client]) -> Callable[[], None]:
+    """Let more than a second pass by the broker's own clock: until it sends a silent client away."""
+
+    def a_while() -> None:
+        connect(keep_alive=1).expect_closed(0x8D)
+
+    return a_while

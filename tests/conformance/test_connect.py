@@ -16,6 +16,7 @@ from tests.support.wire import (
     string,
     u16,
 )
+from tests.support.wire_client import Closed
 
 MALFORMED = {V3_1_1: (), V5: (0x81, 0x82)}
 """How a CONNECT that breaks the format may be answered before the end."""
@@ -334,7 +335,7 @@ def test_connack_fits_the_maximum_packet_size(open_link, name):
     )
     try:
         found = client.receive()
-    except wire.Closed:
+    except Closed:
         return
     assert found.kind == CONNACK
     assert found.size <= 10

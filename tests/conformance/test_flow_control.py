@@ -4,6 +4,7 @@ import pytest
 
 from tests.support import wire
 from tests.support.wire import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, V5, acknowledge
+from tests.support.wire_client import Closed
 
 # What the broker sends
 
@@ -183,7 +184,7 @@ def test_a_client_that_takes_less_than_the_connack(open_link, name, takes):
     client.send(wire.connect(V5, name, properties={"maximum_packet_size": takes}))
     try:
         found = client.receive()
-    except wire.Closed:
+    except Closed:
         return
     assert found.size <= takes
 

@@ -100,7 +100,7 @@ def test_message_expiry_of_a_message_that_does_not_wait(connect, name):
 
 
 @pytest.mark.clause("5.0:MQTT-3.3.2-6", "5.0:MQTT-3.3.2-5")
-def test_message_expiry_of_messages_that_wait(connect, name):
+def test_message_expiry_of_messages_that_wait(connect, name, a_while):
     first = connect(name, persistent=True)
     first.subscribe((name, 2))
     first.disconnect()
@@ -109,7 +109,7 @@ def test_message_expiry_of_messages_that_wait(connect, name):
         publisher.publish(name, b"short", qos=qos, properties={"message_expiry": 1})
         publisher.publish(name, b"long", qos=qos, properties={"message_expiry": 100})
     # A client that says nothing is sent away after one and a half seconds.
-    connect(keep_alive=1).expect_closed()
+    a_while()
     again = connect(name, persistent=True)
     for qos in (1, 2):
         found = again.receive_message(name, b"long")
@@ -119,7 +119,7 @@ def test_message_expiry_of_messages_that_wait(connect, name):
 
 
 @pytest.mark.clause("5.0:MQTT-3.3.2-5")
-def test_a_message_that_waits_for_the_window_expires_there(connect, name):
+def test_a_message_that_waits_for_the_window_expires_there(connect, name, a_while):
     client = connect(properties={"receive_maximum": 1})
     client.subscribe((name, 1))
     publisher = connect()
@@ -127,7 +127,7 @@ def test_a_message_that_waits_for_the_window_expires_there(connect, name):
     publisher.publish(name, b"short", qos=1, properties={"message_expiry": 1})
     publisher.publish(name, b"three", qos=1)
     message = client.expect(PUBLISH, payload=b"one")
-    connect(keep_alive=1).expect_closed()
+    a_while()
     client.complete(message)
     client.receive_message(name, b"three")
 

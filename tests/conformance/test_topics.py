@@ -4,6 +4,7 @@ import pytest
 
 from tests.support import wire
 from tests.support.wire import V5
+from tests.support.wire_client import Closed
 
 MATCHES = [
     ("sport/tennis/player1", "sport/tennis/player1/#", True),
@@ -94,7 +95,7 @@ def test_invalid_filter_in_subscribe(connect, version, name, pattern):
     client.send(wire.subscribe(version, [(pattern.format(n=name), 0)]))
     try:
         found = client.receive()
-    except wire.Closed:
+    except Closed:
         return
     if found.kind == wire.SUBACK:
         assert found.reasons == [0x8F if version == V5 else 0x80]
@@ -116,7 +117,7 @@ def test_wildcard_in_a_topic_name(connect, version, name, topic):
     client.send(wire.publish(version, f"{name}/{topic}", b"x", qos=1))
     try:
         found = client.receive()
-    except wire.Closed:
+    except Closed:
         pass
     else:
         assert version == V5

@@ -5,7 +5,8 @@ import pytest
 from tests.support import wire
 from tests.support.broker import RunningBroker
 from tests.support.web_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebSocket
-from tests.support.wire import CONNACK, PINGREQ_PACKET, PINGRESP, Client, Closed
+from tests.support.wire import CONNACK, PINGREQ_PACKET, PINGRESP
+from tests.support.wire_client import Client, Closed
 
 
 @pytest.fixture

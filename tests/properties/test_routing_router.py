@@ -117,18 +117,27 @@ class RouterMachine(RuleBasedStateMachine):
         for session, granted in own.items():
             recipient = recipients[session]
             assert recipient.qos_max == max(each.qos_max for each in granted)
-            assert recipient.no_local == all(each.no_local for each in granted)
+            assert recipient.no_local == any(each.no_local for each in granted)
+            for_own = [each for each in granted if not each.no_local]
+            own = recipient.own if recipient.no_local else recipient
+            assert (own is None) == (not for_own)
+            if own is not None:
+                assert own.qos_max == max(each.qos_max for each in for_own)
+                assert own.identifiers == identifiers_of(for_own)
             assert recipient.retain_as_published == any(
                 each.retain_as_published for each in granted
             )
-            identifiers = sorted(each.identifier for each in granted if each.identifier)
-            assert recipient.identifiers == tuple(identifiers)
+            assert recipient.identifiers == identifiers_of(granted)
         groups = {each.key: each for each in matches.shares}
         assert len(groups) == len(matches.shares)
         assert groups.keys() == shared.keys()
         for key, members in shared.items():
             turns = [groups[key].pick(0).subscriber for _ in members]
             assert set(turns) == members
+
+
+def identifiers_of(subscriptions):
+    return tuple(sorted(each.identifier for each in subscriptions if each.identifier))
 
 
 TestRouter = RouterMachine.TestCase

@@ -5,7 +5,7 @@ import os
 import socket
 from typing import Final, Self
 
-from tests.support.wire import READ_SECONDS_MAX
+from tests.support.wire_client import READ_SECONDS_MAX
 
 CONTINUATION: Final = 0
 TEXT: Final = 1

@@ -55,8 +55,8 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs)
     node = Node(loaded.config)
+    loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs, node)
     try:
         await node.start()
     except (ListenFault, ListenError, TlsFileFault) as error:
@@ -73,7 +73,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     return 0
 
 
-def _reload(loaded: Loaded, logs: Logs) -> None:
+def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
     """Read the configuration again and apply what can change while the node runs: the log level."""
     import os
 
@@ -88,6 +88,7 @@ def _reload(loaded: Loaded, logs: Logs) -> None:
         log.error("config_refused", errors=[str(error) for error in errors.errors])
         return
     logs.set_level(fresh.config.log.level)
+    node.broker.bind_log()
     running, wanted = loaded.config.model_dump(), fresh.config.model_dump()
     waiting = sorted(key for key in wanted if key != "log" and wanted[key] != running[key])
     log.warning("config_reloaded", log_level=logs.level, needs_restart=waiting)

@@ -32,8 +32,6 @@ from rookery.routing.router import Router
 if TYPE_CHECKING:
     from rookery.engine.client_link import ClientLink
 
-log: Final = structlog.get_logger("rookery.engine")
-
 TURN_DELIVERIES_MAX: Final = 8_000
 """Deliveries after which a turn takes no more packets, so that no turn lasts more than some ms."""
 
@@ -71,6 +69,7 @@ class Broker:
         clock: Clock,
     ) -> None:
         self.settings = settings
+        self.bind_log()
         self.authenticator = authenticator
         self.authorizer = authorizer
         self.clock = clock
@@ -91,6 +90,13 @@ class Broker:
         self.subscribing = Subscribing(self)
         self.admission = Admission(self)
         self._authorizer_generation: int = authorizer.generation
+
+    def bind_log(self) -> None:
+        """Follow the log level as it is now.
+
+        A logger is bound once and not for every line: that costs more than a line below the level.
+        """
+        self._log = structlog.get_logger("rookery.engine").bind()
 
     def read_clock(self) -> float:
         """Bring ``now`` up to date; once per turn and after anything that waited."""
@@ -150,7 +156,7 @@ class Broker:
 
     def link_crashed(self, client: ClientLink, error: Exception) -> None:
         """A fault of ours in a client's step: it costs that client its link, nobody else anything."""
-        log.error(
+        self._log.error(
             "link_crashed", client_id=client.client_id, address=client.address, exc_info=error
         )
         self.stats.supervisor_restarts += 1
@@ -160,17 +166,17 @@ class Broker:
         assert isinstance(actor, SessionActor)
         self.stats.supervisor_restarts += 1
         actor.crashes += 1
-        log.error(
+        self._log.error(
             "session_crashed", client_id=actor.client_id, crashes=actor.crashes, exc_info=error
         )
         if actor.client is not None:
             actor.client.disconnect(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, END_INTERNAL, "")
         if actor.crashes >= CRASHES_MAX:
-            log.error("session_given_up", client_id=actor.client_id, crashes=actor.crashes)
+            self._log.error("session_given_up", client_id=actor.client_id, crashes=actor.crashes)
             self.registry.end_session(actor)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
-        log.error("task_failed", task=name, exc_info=error)
+        self._log.error("task_failed", task=name, exc_info=error)
 
     def _forget_permissions(self) -> None:
         self._authorizer_generation = self.authorizer.generation
@@ -179,7 +185,7 @@ class Broker:
 
     def log_connect(self, client: ClientLink, client_id: str, present: bool) -> None:
         """A client was let in."""
-        log.info(
+        self._log.info(
             "client_connected",
             client_id=client_id,
             address=client.address,
@@ -190,12 +196,14 @@ class Broker:
 
     def log_disconnect(self, client: ClientLink, client_id: str, reason: str) -> None:
         """A client's link ended."""
-        log.info("client_disconnected", client_id=client_id, address=client.address, reason=reason)
+        self._log.info(
+            "client_disconnected", client_id=client_id, address=client.address, reason=reason
+        )
 
     def log_refusal(self, client: ClientLink, reason: str, text: str) -> None:
         """A client was refused or put out for what it sent."""
         connect = client.connect
-        log.warning(
+        self._log.warning(
             "client_refused",
             client_id=client.client_id,
             username=None if connect is None else connect.username,
@@ -207,15 +215,15 @@ class Broker:
 
     def log_accept_failed(self, listener: str, detail: str) -> None:
         """The operating system gave no connection (out of descriptors, say); tried again soon."""
-        log.error("accept_failed", listener=listener, detail=detail)
+        self._log.error("accept_failed", listener=listener, detail=detail)
 
     def log_denied(self, client_id: str, action: str, topic: str) -> None:
         """A client may not do what it asked for."""
-        log.warning("permission_denied", client_id=client_id, action=action, topic=topic)
+        self._log.warning("permission_denied", client_id=client_id, action=action, topic=topic)
 
     def log_dropped(self, client_id: str, topic: str, reason: str) -> None:
         """A message was dropped for one recipient."""
-        log.warning("message_dropped", client_id=client_id, topic=topic, reason=reason)
+        self._log.warning("message_dropped", client_id=client_id, topic=topic, reason=reason)
 
 
 def _no_turn() -> None:

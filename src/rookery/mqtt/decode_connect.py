@@ -40,8 +40,9 @@ def read_protocol(reader: Reader) -> Protocol:
     level = reader.u8()
     if level in levels:
         return Protocol(level, True)
-    # The top bit is no number: some bridges set it on a level of 3.x to say what they are.
-    return Protocol(V3_1_1 if level & 0x7F < V5 else V5, False)
+    # [MQTT-3.1.2-2] Any other level is refused in the form of 3.1.1, which must be sent; that of
+    # 5.0 only may be.
+    return Protocol(V3_1_1, False)
 
 
 def read_connect(reader: Reader, version: int) -> Connect:

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,7 +75,12 @@ class Acceptor(Pollable, Timed):
         self._broker = broker
         self._links = links
         self._open = True
-        self._tcp = sock.family != socket.AF_UNIX
+        self._family: int = sock.family
+        # Under socket.accept(), which wraps each number in enums: that is 3 of its 5 us.
+        self._accept: Callable[[], tuple[int, object]] = getattr(sock, "_accept")  # noqa: B009
+        if sock.family != socket.AF_UNIX:
+            # What is accepted inherits it.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         poller.add(sock.fileno(), self)
 
     def ready(self, mask: int, now: float) -> None:
@@ -86,7 +92,7 @@ class Acceptor(Pollable, Timed):
                 self._broker.timers.at(now, self)
                 return
             try:
-                sock, peer = self.sock.accept()
+                fd, peer = self._accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -94,8 +100,9 @@ class Acceptor(Pollable, Timed):
                 self._poller.watch(self.sock.fileno(), False, False)
                 self._broker.timers.at(now, self)
                 return
+            sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd)
             if self._links.count():
-                self._begin(sock, peer[0] if isinstance(peer, tuple) else "")
+                self._begin(sock, str(peer[0]) if isinstance(peer, tuple) else "")
             else:
                 sock.close()
 
@@ -117,10 +124,8 @@ class Acceptor(Pollable, Timed):
             self._poller.remove(self.sock.fileno())
             self.sock.close()
 
-    def _begin(self, sock: socket.socket, address: str) -> None:
+    def _begin(self, sock: socket.SocketType, address: str) -> None:
         sock.setblocking(False)
-        if self._tcp:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport = self._transport
         layers: list[Layer] = []
         proxy: ProxyLayer | None = None

@@ -34,7 +34,7 @@ class LinkIO(LinkHandle, Pollable, Timed):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.SocketType,
         poller: Poller,
         broker: Broker,
         address: str,
@@ -142,6 +142,10 @@ class LinkIO(LinkHandle, Pollable, Timed):
     def certificate(self) -> Mapping[str, object] | None:
         """The client's verified certificate."""
         return None if self._tls is None else self._tls.peer_certificate()
+
+    def has_output(self) -> bool:
+        """Whether something is still to be written, to the client or by this turn."""
+        return self._dirty or self._pending is not None
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""

@@ -30,31 +30,6 @@ MASK: Final = "***"
 SECRET_WORDS: Final = frozenset({"password", "passphrase", "token", "secret", "authorization"})
 
 
-class Threshold:
-    """Drops lines below a level that may change at any time."""
-
-    def __init__(self, level: str) -> None:
-        self.level = level
-
-    @property
-    def level(self) -> str:
-        """The least severe level that is written: ``debug``, ``info``, ``warning`` or ``error``."""
-        return self._level
-
-    @level.setter
-    def level(self, level: str) -> None:
-        if level not in LEVELS:
-            raise ValueError(f"a log level is one of {', '.join(LEVELS)}, not {level!r}")
-        self._level = level
-        self._severity = LEVELS[level]
-
-    def __call__(self, _logger: WrappedLogger, name: str, line: EventDict) -> EventDict:
-        """Drop the line or let it pass."""
-        if LEVELS.get(name, logging.CRITICAL) < self._severity:
-            raise structlog.DropEvent
-        return line
-
-
 class _Window:
     """The count of one line since its first appearance."""
 
@@ -208,18 +183,24 @@ class LibraryRecords(logging.Handler):
 class Logs:
     """The logs as configured: what may change at run time."""
 
-    def __init__(self, threshold: Threshold, limiter: RepeatLimiter) -> None:
-        self._threshold = threshold
+    def __init__(self, level: str, limiter: RepeatLimiter) -> None:
         self._limiter = limiter
+        self.set_level(level)
 
     @property
     def level(self) -> str:
-        """The least severe level that is written."""
-        return self._threshold.level
+        """The least severe level that is written: ``debug``, ``info``, ``warning`` or ``error``."""
+        return self._level
 
     def set_level(self, level: str) -> None:
-        """Write lines from this level on; raises ``ValueError`` for a level there is none of."""
-        self._threshold.level = level
+        """Write lines from this level on; raises ``ValueError`` for a level there is none of.
+
+        Loggers that were bound before keep the level of that time.
+        """
+        if level not in LEVELS:
+            raise ValueError(f"a log level is one of {', '.join(LEVELS)}, not {level!r}")
+        self._level = level
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]))
         logging.getLogger().setLevel(LEVELS[level])
 
     def flush(self) -> None:
@@ -246,19 +227,16 @@ def configure(
     seconds that never go back; ``stream`` is standard error unless told otherwise.
     """
     stream = stream or sys.stderr
-    threshold = Threshold(level)
     limiter = RepeatLimiter(repeat_limit_per_minute, clock, _summarize)
     console = line_format == "console" or (line_format == "auto" and stream.isatty())
     structlog.configure(
         processors=[
-            threshold,
             limiter,
             mask_secrets,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *(_console(stream, environ) if console else _JSON),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=lambda *_: Sink(stream),
         cache_logger_on_first_use=False,  # Loggers made before this call must follow it too.
     )
@@ -266,8 +244,7 @@ def configure(
     for handler in [each for each in root.handlers if isinstance(each, LibraryRecords)]:
         root.removeHandler(handler)
     root.addHandler(LibraryRecords())
-    root.setLevel(LEVELS[level])
-    return Logs(threshold, limiter)
+    return Logs(level, limiter)
 
 
 def _summarize(name: str, fields: dict[str, object]) -> object:

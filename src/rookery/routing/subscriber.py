@@ -58,8 +58,8 @@ class Subscription:
 class Recipient:
     """One session that gets a message once, with the options of all its subscriptions that match.
 
-    ``no_local`` says that the session does not get what it published itself. Where its overlapping
-    subscriptions differ in that, the session gets its own message, as if by all of them.
+    ``no_local`` says that some of them are not for what the session published itself; ``own`` is the
+    recipient of those that are, ``None`` where there are none. [MQTT-3.8.3-3]
     """
 
     def __init__(
@@ -69,10 +69,12 @@ class Recipient:
         no_local: bool,
         retain_as_published: bool,
         identifiers: tuple[int, ...],
+        own: Recipient | None = None,
     ) -> None:
         self.subscriber = subscriber
         self.qos_max = qos_max
         self.no_local = no_local
+        self.own = own
         self.retain_as_published = retain_as_published
         self.identifiers = identifiers
 
@@ -96,11 +98,22 @@ class Recipient:
             self.subscriber,
             # [MQTT-3.3.4-2] One copy, at the highest of the granted levels.
             self.qos_max if self.qos_max > other.qos_max else other.qos_max,
-            self.no_local and other.no_local,
+            self.no_local or other.no_local,
             self.retain_as_published or other.retain_as_published,
             # [MQTT-3.3.4-4] One copy carries the identifiers of all subscriptions that match.
             tuple(sorted(self.identifiers + other.identifiers)),
+            self._own_merged_with(other),
         )
+
+    def _own_merged_with(self, other: Recipient) -> Recipient | None:
+        """Return the recipient of what the session published itself, where that differs."""
+        if not self.no_local and not other.no_local:
+            return None
+        mine = self.own if self.no_local else self
+        others = other.own if other.no_local else other
+        if mine is None or others is None:
+            return others if mine is None else mine
+        return mine.merged_with(others)
 
 
 def recipient_of(subscriber: Subscriber, subscription: Subscription) -> Recipient:

@@ -21,12 +21,12 @@ def reader(text: str) -> Reader:
         ("MQTT", 4, V3_1_1, True),
         ("MQTT", 5, V5, True),
         ("MQIsdp", 4, V3_1_1, False),
-        ("MQIsdp", 5, V5, False),
+        ("MQIsdp", 5, V3_1_1, False),
         ("MQTT", 3, V3_1_1, False),
-        ("MQTT", 6, V5, False),
+        ("MQTT", 6, V3_1_1, False),
         ("MQTT", 0, V3_1_1, False),
         ("MQTT", 0x84, V3_1_1, False),
-        ("MQTT", 0x85, V5, False),
+        ("MQTT", 0x85, V3_1_1, False),
     ],
 )
 def test_protocol(name, level, version, supported):

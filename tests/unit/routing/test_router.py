@@ -118,8 +118,11 @@ class TestOverlapping:
         recipients = router.match("t/1").recipients
         assert [each.subscriber.client_id for each in recipients] in (["a", "b"], ["b", "a"])
         merged = next(each for each in recipients if each.subscriber is session)
-        assert (merged.qos_max, merged.no_local, merged.retain_as_published) == (2, False, True)
+        assert (merged.qos_max, merged.no_local, merged.retain_as_published) == (2, True, True)
         assert merged.identifiers == (3, 5)
+        own = merged.own
+        assert own is not None
+        assert (own.qos_max, own.no_local, own.identifiers) == (2, False, (3,))
 
     def test_merging_leaves_the_subscriptions_as_they_are(self):
         router = Router()

@@ -75,7 +75,8 @@ def test_merging_is_local_if_any_is_and_retains_as_published_if_any_does(first, 
         Recipient(session, 0, second, second, ())
     )
     assert merged.subscriber is session
-    assert merged.no_local == (first and second)
+    assert merged.no_local == (first or second)
+    assert (merged.own is None) == (first == second)
     assert merged.retain_as_published == (first or second)
 
 
