@@ -45,7 +45,7 @@ $(REQUIREMENTS): pyproject.toml
 	@mv $@.new $@
 
 # An installed copy, not an editable one: src/ stays plain Python, which the same tests run as well.
-$(INSTALLED): $(REQUIREMENTS) setup.py LICENSE README.md $(SOURCES)
+$(INSTALLED): $(REQUIREMENTS) setup.py $(SOURCES)
 	@rm -rf build/lib*/rookery build/lib*/rookery_bench build/core $(VENV)/installed-*
 	@echo "building the package"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-index --no-deps \
