@@ -5,7 +5,7 @@ It shares no code with ``rookery.mqtt``, so a fault of the broker's codec cannot
 lengths, strings, properties or reason codes fails the test that received it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -37,7 +37,7 @@ NAMES: Final = (
 PINGREQ_PACKET: Final = b"\xc0\x00"
 
 PropertyValue: TypeAlias = int | str | bytes | tuple[str, str]
-Properties: TypeAlias = Mapping[str, PropertyValue | Sequence[PropertyValue]]
+Properties: TypeAlias = Mapping[str, PropertyValue | list[PropertyValue]]
 
 # name: (identifier, kind, packets in which a server may send it)
 PROPERTIES: Final[dict[str, tuple[int, str, frozenset[int]]]] = {

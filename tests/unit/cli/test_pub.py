@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.broker import broker, broker_with
 from tests.support.command import command, rookery
-from tests.support.wire import V5, Client, tcp
+from tests.support.wire import V5
+from tests.support.wire_client import Client, tcp
 
 __all__ = ["broker", "broker_with"]
 

@@ -10,7 +10,8 @@ from rookery.mqtt.packets import Publish
 from rookery.mqtt.properties import Properties
 from tests.support.broker import broker, broker_with
 from tests.support.command import SECONDS_MAX, rookery, rookery_open
-from tests.support.wire import V5, Client, tcp
+from tests.support.wire import V5
+from tests.support.wire_client import Client, tcp
 
 __all__ = ["broker", "broker_with"]
 
