@@ -1,0 +1,424 @@
+import pytest
+
+from rookery.engine.broker import TURN_DELIVERIES_MAX
+from rookery.engine.publishing import PERMISSIONS_MAX, is_utf8
+from rookery.engine.stats import (
+    DROP_EXPIRED,
+    DROP_INVALID,
+    DROP_NOT_AUTHORIZED,
+    DROP_RETAINED_FULL,
+)
+from rookery.mqtt.packets import PubRel
+from rookery.mqtt.types import V3_1_1, V5
+from rookery.ports import MessageRecord, RetainedRecord, SubscriptionRecord
+from tests.support.engine import Engine, FakeAuthorizer, FakeStore, props, publish, said
+
+
+class TestAcknowledgement:
+    @pytest.mark.parametrize("version", [V3_1_1, V5])
+    def test_by_qos(self, version):
+        engine = Engine()
+        client = engine.connect("c", version)
+        client.subscribe("t", qos=0)
+        assert said(client.publish("t", b"0")) == ["PUBLISH t=0"]
+        assert said(client.publish("t", b"1", 1, packet_id=7)) == ["PUBACK #7", "PUBLISH t=1"]
+        assert said(client.publish("t", b"2", 2, packet_id=8)) == ["PUBREC #8", "PUBLISH t=2"]
+        assert said(client.send(PubRel(8))) == ["PUBCOMP #8"]
+
+    def test_nobody_subscribed_is_told_in_5_0_alone(self):
+        engine = Engine()
+        new, old = engine.connect("new"), engine.connect("old", V3_1_1)
+        assert said(new.publish("t", qos=1, packet_id=1)) == ["PUBACK #1 0x10"]
+        assert said(new.publish("t", qos=2, packet_id=2)) == ["PUBREC #2 0x10"]
+        assert said(old.publish("t", qos=1, packet_id=1)) == ["PUBACK #1"]
+        assert engine.stats.messages_unrouted == 3
+
+    @pytest.mark.parametrize("qos", [1, 2])
+    def test_the_counters_tell_each_qos(self, qos):
+        engine = Engine()
+        client = engine.connect("c")
+        client.subscribe("t", qos=2)
+        client.publish("t", b"12345", qos, packet_id=1)
+        stats = engine.stats
+        received = [getattr(stats, f"messages_received_qos{n}") for n in range(3)]
+        sent = [getattr(stats, f"messages_sent_qos{n}") for n in range(3)]
+        assert received == sent == [int(n == qos) for n in range(3)]
+        assert (stats.payload_bytes_received, stats.payload_bytes_sent) == (5, 5)
+        assert (stats.messages_received, stats.messages_sent, stats.messages_routed) == (1, 1, 1)
+
+
+@pytest.mark.clause("5.0:MQTT-4.3.3-10", "5.0:MQTT-4.3.3-12")
+class TestExactlyOnce:
+    def test_a_resend_is_acknowledged_and_not_published_again(self):
+        engine = Engine()
+        reader, client = engine.connect("r"), engine.connect("c")
+        reader.subscribe("t")
+        assert said(client.publish("t", b"1", 2, packet_id=5)) == ["PUBREC #5"]
+        assert said(client.publish("t", b"1", 2, packet_id=5, dup=True)) == ["PUBREC #5"]
+        assert said(reader.take()) == ["PUBLISH t=1"]
+
+    def test_after_pubrel_the_identifier_is_a_new_message(self):
+        engine = Engine()
+        reader, client = engine.connect("r"), engine.connect("c")
+        reader.subscribe("t")
+        client.publish("t", b"1", 2, packet_id=5)
+        client.send(PubRel(5))
+        client.publish("t", b"2", 2, packet_id=5)
+        assert said(reader.take()) == ["PUBLISH t=1", "PUBLISH t=2"]
+
+    def test_the_identifier_is_held_while_the_client_is_away(self):
+        engine = Engine()
+        reader = engine.connect("r")
+        reader.subscribe("t")
+        client = engine.connect("c", session_expiry_interval=60)
+        client.publish("t", b"1", 2, packet_id=5)
+        client.drop()
+        client = engine.connect_more("c", clean_start=False)[0]
+        assert said(client.publish("t", b"1", 2, packet_id=5, dup=True)) == ["PUBREC #5"]
+        assert said(reader.take()) == ["PUBLISH t=1"]
+
+    @pytest.mark.clause("5.0:MQTT-4.3.3-9")
+    def test_what_was_refused_is_not_held(self):
+        authorizer = FakeAuthorizer("t")
+        engine = Engine(authorizer=authorizer)
+        client = engine.connect("c")
+        assert said(client.publish("t", qos=2, packet_id=5)) == ["PUBREC #5 0x87"]
+        assert not client.actor.session.inbound.holds(5)
+        assert said(client.send(PubRel(5))) == ["PUBCOMP #5 0x92"]
+
+    def test_an_old_client_cannot_be_refused_so_it_is_held(self):
+        engine = Engine(authorizer=FakeAuthorizer("t"))
+        client = engine.connect("c", V3_1_1)
+        assert said(client.publish("t", qos=2, packet_id=5)) == ["PUBREC #5"]
+        assert said(client.send(PubRel(5))) == ["PUBCOMP #5"]
+
+
+@pytest.mark.clause("5.0:MQTT-3.3.4-7")
+class TestReceiveMaximum:
+    def test_as_many_as_it_says(self):
+        client = Engine(receive_maximum=2).connect("c")
+        answers = client.send(*[publish("t", qos=2, packet_id=n) for n in (1, 2)])
+        assert said(answers) == ["PUBREC #1 0x10", "PUBREC #2 0x10"]
+        assert not client.closed
+
+    @pytest.mark.parametrize("qos", [1, 2])
+    def test_one_more_ends_the_link(self, qos):
+        client = Engine(receive_maximum=2).connect("c")
+        client.send(*[publish("t", qos=2, packet_id=n) for n in (1, 2)])
+        assert said(client.publish("t", qos=qos, packet_id=3)) == ["DISCONNECT 0x93"]
+        assert client.closed
+
+    def test_a_released_one_makes_room(self):
+        client = Engine(receive_maximum=1).connect("c")
+        client.publish("t", qos=2, packet_id=1)
+        client.send(PubRel(1))
+        assert said(client.publish("t", qos=1, packet_id=2)) == ["PUBACK #2 0x10"]
+
+    def test_a_resend_counts_once(self):
+        client = Engine(receive_maximum=1).connect("c")
+        client.publish("t", qos=2, packet_id=1)
+        assert said(client.publish("t", qos=2, packet_id=1, dup=True)) == ["PUBREC #1"]
+
+    def test_qos_1_waiting_for_its_commit_counts(self):
+        client = Engine(FakeStore(), receive_maximum=1).connect("c")
+        assert client.publish("t", qos=1, packet_id=1, retain=True) == []
+        assert said(client.publish("t", qos=1, packet_id=2, retain=True)) == ["DISCONNECT 0x93"]
+
+    def test_an_old_client_was_never_told_it(self):
+        client = Engine(receive_maximum=1).connect("c", V3_1_1)
+        client.publish("t", qos=2, packet_id=1)
+        assert said(client.publish("t", qos=2, packet_id=2)) == ["PUBREC #2"]
+
+
+class TestPermission:
+    def test_refused_with_its_reason_and_counted(self):
+        engine = Engine(authorizer=FakeAuthorizer("secret"))
+        reader, client = engine.connect("r"), engine.connect("c")
+        reader.subscribe("#")
+        (answer,) = client.publish("secret", qos=1, packet_id=1)
+        assert said([answer]) == ["PUBACK #1 0x87"]
+        assert answer.properties.reason_string == "not authorized"
+        assert client.publish("secret") == []
+        assert reader.take() == []
+        assert engine.stats.dropped[DROP_NOT_AUTHORIZED] == 2
+
+    def test_who_wants_no_reasons_gets_the_code_alone(self):
+        engine = Engine(authorizer=FakeAuthorizer("secret"))
+        client = engine.connect("c", request_problem_information=0)
+        (answer,) = client.publish("secret", qos=1, packet_id=1)
+        assert answer.properties is None
+
+    def test_it_is_asked_once_for_a_topic(self):
+        authorizer = FakeAuthorizer()
+        client = Engine(authorizer=authorizer).connect("c")
+        for topic in ("a", "b", "a", "a"):
+            client.publish(topic)
+        assert authorizer.asked == ["a", "b"]
+
+    def test_a_new_generation_is_asked_again(self):
+        authorizer = FakeAuthorizer()
+        client = Engine(authorizer=authorizer).connect("c")
+        client.publish("a", qos=1, packet_id=1)
+        authorizer.denied.add("a")
+        assert said(client.publish("a", qos=1, packet_id=1)) == ["PUBACK #1 0x10"]
+        authorizer.generation += 1
+        assert said(client.publish("a", qos=1, packet_id=1)) == ["PUBACK #1 0x87"]
+        authorizer.denied.clear()
+        authorizer.generation += 1
+        assert said(client.publish("a", qos=1, packet_id=1)) == ["PUBACK #1 0x10"]
+
+    def test_what_is_remembered_is_bounded(self):
+        authorizer = FakeAuthorizer()
+        client = Engine(authorizer=authorizer).connect("c")
+        client.send(*[publish(f"t/{n}") for n in range(PERMISSIONS_MAX)])
+        assert len(client.actor.publish_permissions) == PERMISSIONS_MAX
+        client.publish("one more")
+        assert len(client.actor.publish_permissions) == 1
+
+
+class TestContent:
+    @pytest.mark.parametrize(("levels", "code"), [(3, "0x10"), (4, "0x90")])
+    def test_topic_levels(self, levels, code):
+        engine = Engine(topic_levels_max=3)
+        client = engine.connect("c")
+        topic = "/".join("t" * levels)
+        assert said(client.publish(topic, qos=1, packet_id=1)) == [f"PUBACK #1 {code}"]
+        assert engine.stats.dropped[DROP_INVALID] == int(code == "0x90")
+
+    @pytest.mark.parametrize(("size", "code"), [(10, "0x10"), (11, "0x90")])
+    def test_topic_bytes(self, size, code):
+        client = Engine(topic_bytes_max=10).connect("c")
+        assert said(client.publish("t" * size, qos=1, packet_id=1)) == [f"PUBACK #1 {code}"]
+
+    @pytest.mark.parametrize(
+        ("payload", "indicator", "code"),
+        [
+            (b"\xff", 1, "0x99"),
+            (b"\xff", 0, "0x10"),
+            ("ä".encode(), 1, "0x10"),
+            (b"\xff", None, "0x10"),
+        ],
+    )
+    def test_payload_format(self, payload, indicator, code):
+        client = Engine().connect("c")
+        packet = publish("t", payload, 1, packet_id=1)
+        packet.properties = props(payload_format_indicator=indicator)
+        assert said(client.send(packet)) == [f"PUBACK #1 {code}"]
+
+    def test_payload_format_unchecked(self):
+        client = Engine(payload_format_checked=False).connect("c")
+        packet = publish("t", b"\xff", 1, packet_id=1, payload_format_indicator=1)
+        assert said(client.send(packet)) == ["PUBACK #1 0x10"]
+
+    def test_utf8(self):
+        assert is_utf8(b"")
+        assert not is_utf8(b"\xed\xa0\x80"), "a surrogate"
+
+
+class TestRoute:
+    @pytest.mark.clause("5.0:MQTT-3.8.4-8")
+    @pytest.mark.parametrize("published", [0, 1, 2])
+    @pytest.mark.parametrize("granted", [0, 1, 2])
+    def test_the_lower_qos(self, published, granted):
+        engine = Engine()
+        reader, client = engine.connect("r"), engine.connect("c")
+        reader.subscribe("t", qos=granted)
+        client.publish("t", qos=published, packet_id=1 if published else 0)
+        assert reader.take_one().qos == min(published, granted)
+
+    @pytest.mark.clause("5.0:MQTT-3.8.3-3")
+    def test_no_local(self):
+        engine = Engine()
+        client, other = engine.connect("c"), engine.connect("o")
+        client.subscribe("t", no_local=True)
+        other.subscribe("t", no_local=True)
+        assert said(client.publish("t", qos=1, packet_id=1)) == ["PUBACK #1"]
+        assert said(other.take()) == ["PUBLISH t=x"]
+
+    @pytest.mark.clause("5.0:MQTT-3.3.1-12", "5.0:MQTT-3.3.1-13")
+    def test_retain_as_published(self):
+        engine = Engine()
+        client = engine.connect("c")
+        plain, kept = engine.connect("plain"), engine.connect("kept")
+        plain.subscribe("t")
+        kept.subscribe("t", retain_as_published=True)
+        client.publish("t", retain=True)
+        client.publish("t")
+        assert said(plain.take()) == ["PUBLISH t=x", "PUBLISH t=x"]
+        assert said(kept.take()) == ["PUBLISH t=x retain", "PUBLISH t=x"]
+
+    def test_identifiers_of_each(self):
+        engine = Engine()
+        client = engine.connect("c")
+        readers = [engine.connect(f"r{n}") for n in range(3)]
+        readers[0].subscribe("t", identifier=5)
+        readers[1].subscribe("t", identifier=6)
+        readers[1].subscribe("+", identifier=7)
+        readers[2].subscribe("t")
+        client.publish("t")
+        found = [reader.take_one().properties for reader in readers]
+        assert [each and each.subscription_identifiers for each in found] == [[5], [6, 7], None]
+
+    def test_the_same_order_for_everyone(self):
+        engine = Engine()
+        writer, reader = engine.connect("w"), engine.connect("r")
+        reader.subscribe("t", qos=2)
+        writer.send(*[publish("t", b"%d" % n, 1, packet_id=n) for n in range(1, 50)])
+        assert [each.payload for each in reader.take()] == [b"%d" % n for n in range(1, 50)]
+
+    def test_an_expired_message_reaches_nobody(self):
+        engine = Engine()
+        writer, reader = engine.connect("w"), engine.connect("r")
+        reader.subscribe("t")
+        writer.publish("t", message_expiry_interval=0)
+        assert reader.take() == []
+        assert engine.stats.dropped[DROP_EXPIRED] == 1
+
+
+class TestShared:
+    def test_one_member_gets_each(self):
+        engine = Engine()
+        writer = engine.connect("w")
+        members = [engine.connect(f"m{n}") for n in range(2)]
+        for member in members:
+            member.subscribe("$share/g/t", qos=1, identifier=4)
+        for n in range(4):
+            writer.publish("t", b"%d" % n, 1, packet_id=1, retain=True)
+        found = [[each.payload for each in member.take()] for member in members]
+        assert sorted(found[0] + found[1]) == [b"0", b"1", b"2", b"3"]
+        assert [len(each) for each in found] == [2, 2]
+        assert engine.stats.messages_routed == 4
+
+    def test_a_durable_member_is_recorded_by_name(self):
+        store = FakeStore()
+        engine = Engine(store)
+        member = engine.connect("m", session_expiry_interval=60)
+        member.subscribe("$share/g/t", qos=1)
+        while store.waiting:
+            engine.complete()
+        writer = engine.connect("w")
+        assert writer.publish("t", qos=1, packet_id=1) == []
+        ((record,),) = store.groups[-1:]
+        assert isinstance(record, MessageRecord)
+        assert (record.client_ids, record.qos) == (("m",), 1)
+        engine.complete()
+        assert said(writer.take()) == ["PUBACK #1"]
+
+    def test_a_group_that_lost_its_last_member_is_nobody(self):
+        engine = Engine()
+        writer = engine.connect("w")
+        member = engine.connect("m")
+        member.subscribe("$share/g/t")
+        matches = engine.broker.router.match("t")
+        member.drop()
+        assert said(writer.publish("t", qos=1, packet_id=1)) == ["PUBACK #1 0x10"]
+        assert matches.shares[0].pick(0) is None
+
+
+class TestRetain:
+    def test_set_replaced_and_cleared(self):
+        store = FakeStore()
+        engine = Engine(store)
+        client = engine.connect("c")
+        for payload in (b"1", b"2", b"", b""):
+            client.publish("t", payload, retain=True)
+        records = [record for group in store.groups for record in group]
+        assert all(isinstance(record, RetainedRecord) for record in records)
+        assert [record.message and record.message.payload for record in records] == [
+            b"1",
+            b"2",
+            None,
+        ]
+        assert (engine.stats.messages_retained, engine.stats.retained_cleared) == (2, 1)
+        assert engine.broker.retained.count == 0
+
+    def test_a_message_to_clear_is_delivered_like_any(self):
+        engine = Engine()
+        client = engine.connect("c")
+        client.subscribe("t", retain_as_published=True)
+        assert said(client.publish("t", b"", retain=True)) == ["PUBLISH t= retain"]
+
+    def test_the_number_is_limited(self):
+        engine = Engine(retained_messages_max=1)
+        client = engine.connect("c")
+        assert said(client.publish("a", qos=1, packet_id=1, retain=True)) == ["PUBACK #1 0x10"]
+        assert said(client.publish("b", qos=1, packet_id=2, retain=True)) == ["PUBACK #2 0x97"]
+        assert said(client.publish("a", b"new", 1, packet_id=3, retain=True)) == ["PUBACK #3 0x10"]
+        assert engine.stats.dropped[DROP_RETAINED_FULL] == 1
+
+    def test_the_bytes_are_limited(self):
+        engine = Engine(retained_bytes_max=100)
+        client = engine.connect("c")
+        client.publish("a", b"x" * 60, retain=True)
+        assert said(client.publish("b", b"x" * 60, 1, packet_id=1, retain=True)) == [
+            "PUBACK #1 0x97"
+        ]
+        client.publish("a", b"x" * 90, retain=True)
+        assert engine.broker.retained.get("a").payload == b"x" * 90
+
+    def test_what_cannot_be_kept_is_delivered_nonetheless(self):
+        engine = Engine(retained_messages_max=1)
+        client = engine.connect("c")
+        client.publish("a", retain=True)
+        client.subscribe("b")
+        assert said(client.publish("b", retain=True)) == ["PUBLISH b=x"]
+
+    @pytest.mark.clause("5.0:MQTT-3.3.2-5")
+    def test_it_goes_when_it_expires(self):
+        engine = Engine()
+        client = engine.connect("c")
+        client.publish("t", retain=True, message_expiry_interval=5)
+        engine.wait(4)
+        assert engine.broker.retained.count == 1
+        engine.wait(2)
+        assert engine.broker.retained.count == 0
+
+    def test_its_successor_stays(self):
+        engine = Engine()
+        client = engine.connect("c")
+        client.publish("t", b"1", retain=True, message_expiry_interval=5)
+        client.publish("t", b"2", retain=True)
+        engine.wait(20)
+        assert engine.broker.retained.get("t").payload == b"2"
+
+
+class TestRecords:
+    def test_a_message_for_durable_sessions_is_recorded_once_with_their_names(self):
+        store = FakeStore()
+        engine = Engine(store)
+        for name in ("a", "b"):
+            reader = engine.connect(name, session_expiry_interval=60)
+            reader.subscribe("t", qos=1)
+        engine.connect("brief").subscribe("t", qos=1)
+        assert any(isinstance(r, SubscriptionRecord) for group in store.groups for r in group)
+        count = len(store.groups)
+        writer = engine.connect("w")
+        writer.publish("t", b"m", 2, packet_id=1)
+        (group,) = store.groups[count:]
+        (record,) = group
+        assert (record.message.payload, record.qos) == (b"m", 2)
+        assert sorted(record.client_ids) == ["a", "b"]
+
+    @pytest.mark.parametrize(("published", "granted"), [(0, 1), (1, 0)])
+    def test_qos_0_is_owed_to_nobody(self, published, granted):
+        store = FakeStore()
+        engine = Engine(store)
+        engine.connect("a", session_expiry_interval=60).subscribe("t", qos=granted)
+        count = len(store.groups)
+        writer = engine.connect("w")
+        writer.publish("t", qos=published, packet_id=published)
+        assert len(store.groups) == count
+
+
+def test_a_turn_that_delivered_enough_is_full():
+    engine = Engine()
+    engine.broker.publishing.deliveries = TURN_DELIVERIES_MAX - 1
+    assert not engine.broker.turn_is_full()
+    client = engine.connect("c")
+    client.subscribe("t")
+    engine.broker.begin_turn()
+    engine.broker.publishing.deliveries = TURN_DELIVERIES_MAX - 1
+    client.client.received(client.encode(publish("t")), engine.broker.now)
+    assert engine.broker.turn_is_full()
+    engine.broker.begin_turn()
+    assert not engine.broker.turn_is_full()

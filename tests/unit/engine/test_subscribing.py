@@ -1,0 +1,177 @@
+import pytest
+
+from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, Unsubscribe
+from rookery.mqtt.types import V3_1_1, V5
+from rookery.ports import SubscriptionRecord
+from tests.support.engine import Engine, FakeAuthorizer, FakeStore, Peer, props, said
+
+
+def ask(peer: Peer, *filters: str, qos: int = 0, **options) -> SubAck:
+    requests = [SubscriptionRequest(each, qos, **options) for each in filters]
+    (suback,) = peer.send(Subscribe(9, requests))
+    assert isinstance(suback, SubAck)
+    return suback
+
+
+class TestSubscribe:
+    @pytest.mark.clause("5.0:MQTT-3.8.4-1", "5.0:MQTT-3.8.4-6")
+    @pytest.mark.parametrize("version", [V3_1_1, V5])
+    def test_each_filter_is_answered_in_order(self, version):
+        peer = Engine().connect("c", version)
+        requests = [SubscriptionRequest(f"t/{qos}", qos) for qos in (2, 0, 1)]
+        (suback,) = peer.send(Subscribe(9, requests))
+        assert (suback.packet_id, list(suback.reason_codes)) == (9, [2, 0, 1])
+
+    def test_the_counters_and_the_session_know_it(self):
+        engine = Engine()
+        peer = engine.connect("c")
+        peer.subscribe("a", "$share/g/b", qos=1, identifier=7)
+        granted = peer.actor.session.subscriptions
+        assert list(granted) == ["a", "$share/g/b"]
+        assert granted["$share/g/b"].topic_filter == "b"
+        assert granted["$share/g/b"].share == "g"
+        assert granted["a"].share is None
+        assert (granted["a"].identifier, granted["a"].qos_max) == (7, 1)
+        assert engine.stats.subscriptions_made == 2
+
+    @pytest.mark.clause("5.0:MQTT-3.8.4-3")
+    def test_the_same_filter_again_replaces_the_subscription(self):
+        engine = Engine()
+        peer = engine.connect("c")
+        peer.subscribe("t", qos=2, identifier=1)
+        peer.subscribe("t", qos=0, identifier=2)
+        (found,) = peer.publish("t")
+        assert (found.qos, found.properties.subscription_identifiers) == (0, [2])
+        assert engine.broker.router.subscription_count == 1
+
+    def test_durable_ones_are_recorded(self):
+        store = FakeStore()
+        engine = Engine(store)
+        peer = engine.connect("c", session_expiry_interval=60)
+        peer.subscribe("t", qos=1)
+        peer.send(Unsubscribe(9, ["t", "never"]))
+        records = [r for group in store.groups for r in group if isinstance(r, SubscriptionRecord)]
+        assert records == [SubscriptionRecord("c", "t", 1), SubscriptionRecord("c", "t", -1)]
+        brief = engine.connect("brief")
+        count = len(store.groups)
+        brief.subscribe("t")
+        brief.send(Unsubscribe(9, ["t"]))
+        assert len(store.groups) == count
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(
+        "written", ["a/#/b", "a+", "$share/g", "$share//t", "$share/g/", "$share/g/a#"]
+    )
+    def test_an_invalid_filter(self, written):
+        engine = Engine()
+        peer = engine.connect("c")
+        suback = ask(peer, written, "good")
+        assert list(suback.reason_codes) == [0x8F, 0]
+        assert list(peer.actor.session.subscriptions) == ["good"]
+        assert engine.stats.subscriptions_refused == 1
+
+    @pytest.mark.parametrize(("written", "code"), [("a/b/c", 0), ("a/b/c/d", 0x8F)])
+    def test_levels_are_limited(self, written, code):
+        peer = Engine(topic_levels_max=3).connect("c")
+        assert list(ask(peer, written, f"$share/g/{written}").reason_codes) == [code, code]
+
+    @pytest.mark.parametrize(("size", "code"), [(10, 0), (11, 0x8F)])
+    def test_bytes_are_limited(self, size, code):
+        peer = Engine(topic_bytes_max=10).connect("c")
+        assert list(ask(peer, "t" * size).reason_codes) == [code]
+
+    def test_the_number_is_limited_and_a_repeated_one_fits(self):
+        peer = Engine(subscriptions_per_session_max=2).connect("c")
+        assert list(ask(peer, "a", "b", "c", "a").reason_codes) == [0, 0, 0x97, 0]
+        peer.send(Unsubscribe(9, ["a"]))
+        assert list(ask(peer, "c").reason_codes) == [0]
+
+    def test_not_authorized_is_asked_about_the_filter_without_its_share(self):
+        authorizer = FakeAuthorizer("secret/#")
+        peer = Engine(authorizer=authorizer).connect("c")
+        suback = ask(peer, "secret/#", "$share/g/secret/#", "open")
+        assert list(suback.reason_codes) == [0x87, 0x87, 0]
+        assert suback.properties.reason_string == "not authorized"
+        assert authorizer.asked == ["secret/#", "secret/#", "open"]
+
+    def test_an_old_client_hears_0x80(self):
+        peer = Engine(authorizer=FakeAuthorizer("a")).connect("c", V3_1_1)
+        assert list(ask(peer, "a", "b").reason_codes) == [0x80, 0]
+
+    def test_success_needs_no_words(self):
+        assert ask(Engine().connect("c"), "a").properties is None
+
+
+class TestRetained:
+    def engine(self) -> Engine:
+        engine = Engine()
+        writer = engine.connect("w")
+        for topic in ("a/1", "a/2", "b/1"):
+            writer.publish(topic, qos=1, packet_id=1, retain=True)
+        return engine
+
+    @pytest.mark.clause("5.0:MQTT-3.3.1-9", "3.1.1:MQTT-3.3.1-8")
+    def test_they_come_after_the_suback_with_the_flag(self):
+        peer = self.engine().connect("c")
+        packets = peer.send(Subscribe(9, [SubscriptionRequest("a/+", 1)]))
+        assert said(packets) == [
+            "SUBACK 0x01",
+            "PUBLISH a/1=x q1 #1 retain",
+            "PUBLISH a/2=x q1 #2 retain",
+        ]
+
+    @pytest.mark.clause("5.0:MQTT-3.3.1-9", "5.0:MQTT-3.3.1-10", "5.0:MQTT-3.3.1-11")
+    @pytest.mark.parametrize(
+        ("handling", "first", "again"), [(0, True, True), (1, True, False), (2, False, False)]
+    )
+    def test_retain_handling(self, handling, first, again):
+        peer = self.engine().connect("c")
+        expected = ["PUBLISH b/1=x retain"]
+        assert said(peer.subscribe("b/1", retain_handling=handling)) == expected * first
+        assert said(peer.subscribe("b/1", retain_handling=handling)) == expected * again
+
+    def test_a_shared_subscription_brings_none(self):
+        assert self.engine().connect("c").subscribe("$share/g/a/+") == []
+
+    def test_the_identifier_comes_with_them(self):
+        peer = self.engine().connect("c")
+        (found,) = peer.subscribe("b/1", identifier=3)
+        assert found.properties.subscription_identifiers == [3]
+
+    def test_the_lower_qos(self):
+        peer = self.engine().connect("c")
+        assert said(peer.subscribe("b/1", qos=0)) == ["PUBLISH b/1=x retain"]
+
+    def test_several_filters_bring_theirs_in_turn(self):
+        peer = self.engine().connect("c")
+        found = [packet.topic for packet in peer.subscribe("b/#", "a/#")]
+        assert found == ["b/1", "a/1", "a/2"]
+
+
+class TestUnsubscribe:
+    @pytest.mark.clause("5.0:MQTT-3.10.4-4", "5.0:MQTT-3.10.4-5")
+    def test_each_filter_is_answered(self):
+        engine = Engine()
+        peer = engine.connect("c")
+        peer.subscribe("a", "$share/g/a")
+        (unsuback,) = peer.send(Unsubscribe(77, ["a", "never", "$share/g/a", "a"]))
+        assert unsuback.packet_id == 77
+        assert list(unsuback.reason_codes) == [0, 0x11, 0, 0x11]
+        assert engine.stats.subscriptions_ended == 2
+        assert engine.broker.router.subscription_count == 0
+        assert peer.publish("a") == []
+
+    def test_an_old_client_is_told_no_codes(self):
+        peer = Engine().connect("c", V3_1_1)
+        (unsuback,) = peer.send(Unsubscribe(5, ["never"]))
+        assert (unsuback.packet_id, unsuback.reason_codes) == (5, [])
+
+
+def test_the_identifier_of_a_subscribe_holds_for_all_its_filters():
+    peer = Engine().connect("c")
+    requests = [SubscriptionRequest("a"), SubscriptionRequest("b")]
+    peer.send(Subscribe(9, requests, props(subscription_identifiers=[12])))
+    for topic in ("a", "b"):
+        (found,) = peer.publish(topic)
+        assert found.properties.subscription_identifiers == [12]
