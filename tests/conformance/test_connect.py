@@ -362,3 +362,8 @@ def test_the_client_id_names_the_session(connect, version, name):
     again = connect(f"{name}-1", version=version, persistent=True)
     assert again.connack.session_present
     assert again.expect(PUBLISH).payload == b"kept"
+
+
+def test_password_without_user_name_since_5(connect):
+    """5.0 allows it: a password may be a token that needs no name."""
+    connect(password=b"token")

@@ -56,3 +56,9 @@ def test_a_packet_that_stays_incomplete_does_not_keep_the_connection(connect, na
     client = connect(keep_alive=1)
     client.send(wire.publish(5, name, b"never ends")[:-3])
     client.expect_closed(0x8D)
+
+
+def test_a_connection_without_connect_is_closed_at_the_deadline(open_link, broker_with, version):
+    client = open_link(version, broker_with(**{"limits.connect_deadline_seconds": 0.2}))
+    client.send(wire.connect(version, "half")[:5])
+    client.expect_end()

@@ -182,6 +182,53 @@ def test_ping_with_a_body(connect, version):
     client.expect_closed(0x81)
 
 
+@pytest.mark.clause("3.1.1:MQTT-4.8.0-1")
+@pytest.mark.parametrize(
+    "surplus",
+    [
+        packet(0x40, u16(1), b"\0"),
+        packet(0x62, u16(1), b"\0"),
+        packet(0xE0, b"\0"),
+        packet(0x82, u16(1), string("a"), b"\0", b"\0"),
+        packet(0xA2, u16(1), string("a"), b"\0"),
+    ],
+    ids=["PUBACK", "PUBREL", "DISCONNECT", "SUBSCRIBE", "UNSUBSCRIBE"],
+)
+def test_bytes_after_the_last_field_before_5(connect, surplus):
+    client = connect(version=V3_1_1)
+    client.send(surplus)
+    client.expect_closed()
+
+
+@pytest.mark.clause("5.0:MQTT-4.13.1-1")
+@pytest.mark.parametrize(
+    "surplus",
+    [
+        packet(0x40, u16(1), b"\0\0\0"),
+        packet(0xE0, b"\0\0\0"),
+        packet(0x82, u16(1), b"\0", string("a"), b"\0\0"),
+        packet(0xA2, u16(1), b"\0", string("a"), b"\0"),
+    ],
+    ids=["PUBACK", "DISCONNECT", "SUBSCRIBE", "UNSUBSCRIBE"],
+)
+def test_bytes_after_the_last_field(connect, surplus):
+    client = connect()
+    client.send(surplus)
+    client.expect_closed(0x81)
+
+
+@pytest.mark.clause("5.0:MQTT-4.13.1-1")
+@pytest.mark.parametrize("reason", [0x01, 0x10, 0x8B, 0x8D, 0x8E])
+def test_disconnect_with_a_reason_no_client_sends(connect, name, reason):
+    """The connection ends either way; the will shows that it was no normal end."""
+    watcher = connect()
+    watcher.subscribe(name)
+    client = connect(will=wire.Will(name, b"gone"))
+    client.send(wire.disconnect(V5, reason))
+    client.expect_closed()
+    watcher.receive_message(name, b"gone")
+
+
 MALFORMED_PROPERTIES = {
     "unknown identifier": b"\x04\x00",
     "value cut short": b"\x02\x00\x00",

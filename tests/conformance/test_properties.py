@@ -96,7 +96,7 @@ def test_message_expiry_of_a_message_that_does_not_wait(connect, name):
     client = connect()
     client.subscribe((name, 1))
     client.publish(name, b"x", qos=1, properties={"message_expiry": 100})
-    assert client.receive_message(name, b"x").get("message_expiry") in (99, 100)
+    assert client.receive_message(name, b"x").get("message_expiry") in range(90, 101)
 
 
 @pytest.mark.clause("5.0:MQTT-3.3.2-6", "5.0:MQTT-3.3.2-5")
@@ -114,7 +114,7 @@ def test_message_expiry_of_messages_that_wait(connect, name, a_while):
     for qos in (1, 2):
         found = again.receive_message(name, b"long")
         assert found.qos == qos
-        assert found.get("message_expiry") in (97, 98, 99)
+        assert found.get("message_expiry") in range(80, 100)
     again.expect_silence()
 
 

@@ -1,5 +1,7 @@
 """Sessions (3.1.2, 4.1): begun, resumed, taken over, discarded, expired."""
 
+import threading
+
 import pytest
 
 from tests.support import wire
@@ -205,3 +207,14 @@ def test_an_expiry_that_never_comes_is_taken_or_named(connect, name):
     assert client.connack.get("session_expiry") != 0
     client.disconnect()
     assert connect(name, clean=False).connack.session_present
+
+
+@pytest.mark.clause("5.0:MQTT-3.14.2-1", "5.0:MQTT-3.14.4-2", "5.0:MQTT-4.13.2-1")
+def test_a_broker_that_stops_says_so(connect, broker_with, version):
+    broker = broker_with()
+    client = connect(version=version, at=broker)
+    stopping = threading.Thread(target=broker.stop)
+    stopping.start()
+    client.expect_closed(0x8B)
+    client.close()
+    stopping.join()
