@@ -6,7 +6,9 @@ fan-out encodes once: the delivery caches its bytes per protocol family, split w
 identifier goes.
 """
 
-from typing import Final
+from typing import Final, final
+
+from mypy_extensions import mypyc_attr
 
 from rookery.mqtt.encode import PACKET_ID_WIRE, encode_properties, publish_head, topic_to_wire
 from rookery.mqtt.link import Link
@@ -17,6 +19,8 @@ from rookery.mqtt.types import PACKET_BYTES_LIMIT, PUBLISH, V5
 NO_IDENTIFIERS: Final[tuple[int, ...]] = ()
 
 
+@final
+@mypyc_attr(acyclic=True)
 class Message:
     """An application message: what was published, by whom, and until when it is worth delivering."""
 
@@ -112,6 +116,8 @@ def forwarded_properties(
     return forwarded
 
 
+@final
+@mypyc_attr(acyclic=True)
 class Delivery:
     """One way a message is delivered, shared by all recipients it is the same for."""
 

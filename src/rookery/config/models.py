@@ -384,7 +384,8 @@ class Mqtt(Section):
     response_information: MqttText | None = None
     """The prefix of response topics told to 5.0 clients that ask for it; null tells none."""
     server_reference: MqttText | None = None
-    """The other server that 5.0 clients are sent to when this node shuts down; null names none."""
+    """The other server that 5.0 clients are sent to when this node is full or shuts down; null names
+    none."""
     sys_interval_seconds: Annotated[float, Field(ge=0, le=86400)] = 10.0
     """Seconds between two publications of the `$SYS` topics; 0 turns them off."""
 

@@ -309,7 +309,7 @@ class Admission:
             client.disconnect(reason_code, END_NOT_AUTHORIZED, "")
             return
         properties: Properties | None = None
-        if reason_code == ReasonCode.SERVER_SHUTTING_DOWN:
+        if reason_code in (ReasonCode.SERVER_SHUTTING_DOWN, ReasonCode.QUOTA_EXCEEDED):
             reference = self._behaviour.server_reference
             if reference is not None:
                 reason_code = ReasonCode.USE_ANOTHER_SERVER

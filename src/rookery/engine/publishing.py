@@ -172,10 +172,11 @@ class Publishing:
         told = 0
         durable: list[str] | None = None
         delivery: Delivery | None = None
-        for recipient in matches.recipients:
-            subscriber = recipient.subscriber
-            if recipient.no_local and subscriber is publisher:
-                own = recipient.own
+        for matched in matches.recipients:
+            subscriber = matched.subscriber
+            recipient = matched
+            if matched.no_local and subscriber is publisher:
+                own = matched.own
                 if own is None:
                     continue  # [MQTT-3.8.3-3]
                 recipient = own

@@ -48,7 +48,7 @@ class Behaviour:
     response_information: str | None
     """The prefix of response topics told to clients that ask; ``None`` tells none."""
     server_reference: str | None
-    """Where clients are sent when this node shuts down; ``None`` sends them nowhere."""
+    """Where clients are sent when this node is full or shuts down; ``None`` sends them nowhere."""
     sys_interval_seconds: float
     """How often the ``$SYS`` topics are published; 0 turns them off."""
 

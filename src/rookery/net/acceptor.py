@@ -50,7 +50,8 @@ class Links:
         """Count a connection; False when there are too many already."""
         self._accepted += 1
         self._broker.stats.connections_total += 1
-        if len(self.open) >= self._broker.settings.limits.connections_max:
+        # Some more than the limit, so that those over it can be told in a CONNACK.
+        if len(self.open) >= self._broker.settings.limits.connections_max + ACCEPTS_PER_TURN_MAX:
             self._broker.stats.connections_refused += 1
             return False
         return True
