@@ -30,6 +30,7 @@ SINGLE_MODULES = (
     "engine/publishing",
     "engine/registry",
     "engine/session_actor",
+    "engine/settings",
     "engine/stats",
     "engine/subscribing",
     "net/acceptor",

@@ -75,7 +75,7 @@ def test_a_wrong_password(broker_with):
 
     async def work():
         wrong = aiomqtt.Client(broker.host, broker.port, username="ann", password="wrong")
-        with pytest.raises(aiomqtt.MqttError, match="(?i)not authorized|bad user name"):
+        with pytest.raises(aiomqtt.MqttError, match=r"(?i)not authorized|bad user name"):
             await wrong.__aenter__()
         async with aiomqtt.Client(broker.host, broker.port, username="ann", password="secret"):
             pass

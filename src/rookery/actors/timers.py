@@ -1,11 +1,18 @@
 """One timer wheel for all deadlines of a node.
 
-A deadline costs one list entry and no callback of the event loop. Deadlines are kept by the whole
-second, rounded up: nothing is ever due early, and at most about a second late. A deadline that moved
-is not rescheduled: when the old one is due its owner looks at its state and schedules itself again.
+A deadline costs one list entry and no callback of the event loop. Deadlines are kept by the tick of
+an eighth of a second, rounded up: nothing is ever due early, and what is due late is late by a tick
+and the time until ``advance`` is called. A deadline that moved is not rescheduled: when the old one
+is due its owner looks at its state and schedules itself again.
 """
 
+from collections.abc import Callable
+from typing import Final
+
 from mypy_extensions import trait
+
+TICKS_PER_SECOND: Final = 8
+TICK_SECONDS: Final = 1 / TICKS_PER_SECOND
 
 
 @trait
@@ -18,34 +25,41 @@ class Timed:
 
 
 class Timers:
-    """Deadlines by the second on the monotonic clock."""
+    """Deadlines by the tick on the monotonic clock.
 
-    def __init__(self, now: float) -> None:
+    One that fails is told to ``failed``; it spoils no other.
+    """
+
+    def __init__(self, now: float, failed: Callable[[Timed, Exception], None]) -> None:
+        self._failed = failed
         self._slots: dict[int, list[Timed]] = {}
-        self._second: int = int(now)
+        self._tick: int = int(now * TICKS_PER_SECOND)
         self._leftover: list[Timed] = []
 
     def at(self, when: float, timed: Timed) -> None:
         """Call ``timed.due`` once the clock has reached ``when``."""
-        second = int(when) + 1
-        if second <= self._second:
-            second = self._second + 1
-        slot = self._slots.get(second)
+        tick = int(when * TICKS_PER_SECOND) + 1
+        if tick <= self._tick:
+            tick = self._tick + 1
+        slot = self._slots.get(tick)
         if slot is None:
-            self._slots[second] = [timed]
+            self._slots[tick] = [timed]
         else:
             slot.append(timed)
 
     def advance(self, now: float, count_max: int) -> bool:
         """Call at most ``count_max`` that are due; True when more are, for the next turn."""
-        current = int(now)
-        while self._second < current and len(self._leftover) < count_max:
-            self._second += 1
-            slot = self._slots.pop(self._second, None)
+        current = int(now * TICKS_PER_SECOND)
+        while self._tick < current and len(self._leftover) < count_max:
+            self._tick += 1
+            slot = self._slots.pop(self._tick, None)
             if slot is not None:
                 self._leftover.extend(slot)
         batch = self._leftover[:count_max]
         del self._leftover[:count_max]
         for timed in batch:
-            timed.due(now)
-        return len(self._leftover) > 0 or self._second < current
+            try:
+                timed.due(now)
+            except Exception as error:  # noqa: BLE001 - the supervisor's boundary
+                self._failed(timed, error)
+        return len(self._leftover) > 0 or self._tick < current

@@ -16,8 +16,9 @@ from rookery.engine.stats import END_NOT_AUTHORIZED, END_PEER_FAULT
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Auth, ConnAck, Connect
 from rookery.mqtt.properties import Properties
+from rookery.mqtt.reasons import FROM_SERVER
 from rookery.mqtt.topics import validate_topic_name
-from rookery.mqtt.types import PACKET_BYTES_LIMIT, V3_1, V5, ReasonCode
+from rookery.mqtt.types import DISCONNECT, PACKET_BYTES_LIMIT, V3_1, V5, ReasonCode
 from rookery.ports import Accepted, Attempt, Challenge, Principal, Refused
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ class Admission:
             raise ProtocolViolation("AUTH without an authentication method in CONNECT")
         if method != connect.properties.authentication_method:
             # [MQTT-4.12.0-5] The method stays the same for the whole link.
-            raise ProtocolViolation(
-                "the authentication method changed", ReasonCode.BAD_AUTHENTICATION_METHOD
-            )
+            raise ProtocolViolation("the authentication method changed")
         attached = client.actor is not None
         if auth.reason_code == ReasonCode.RE_AUTHENTICATE:
             if not attached or client.exchange_running:
@@ -90,7 +89,7 @@ class Admission:
     def _check(self, connect: Connect) -> None:
         limits = self._limits
         if self._broker.draining:
-            raise NotAdmitted(ReasonCode.SERVER_SHUTTING_DOWN, "the node is shutting down")
+            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
         if self._broker.registry.attached >= limits.connections_max:
             raise NotAdmitted(
                 ReasonCode.QUOTA_EXCEEDED, f"there are {limits.connections_max} connections already"
@@ -135,7 +134,7 @@ class Admission:
         client: ClientLink,
         verdict: Accepted | Refused | Challenge | Awaitable[Accepted | Refused | Challenge],
     ) -> None:
-        if isinstance(verdict, Accepted | Refused | Challenge):
+        if isinstance(verdict, (Accepted, Refused, Challenge)):
             self._decide(client, verdict)
         else:
             self._broker.tasks.start("authenticate", self._wait(client, verdict))
@@ -306,10 +305,12 @@ class Admission:
         broker.log_refusal(client, reason_code.name.lower(), text)
         if client.actor is not None:
             client.stage = ATTACHED
+            if reason_code not in FROM_SERVER[DISCONNECT]:  # [MQTT-3.14.2-1]
+                reason_code = ReasonCode.NOT_AUTHORIZED
             client.disconnect(reason_code, END_NOT_AUTHORIZED, "")
             return
         properties: Properties | None = None
-        if reason_code in (ReasonCode.SERVER_SHUTTING_DOWN, ReasonCode.QUOTA_EXCEEDED):
+        if broker.draining or reason_code == ReasonCode.QUOTA_EXCEEDED:
             reference = self._behaviour.server_reference
             if reference is not None:
                 reason_code = ReasonCode.USE_ANOTHER_SERVER

@@ -79,7 +79,7 @@ class Broker:
         self.request_turn: Callable[[], None] = _no_turn
         """Set by whoever drives the turns: asks for one soon."""
         self.stats = Stats(self.now)
-        self.timers = Timers(self.now)
+        self.timers = Timers(self.now, self._timer_failed)
         self.scheduler = Scheduler(self._crashed)
         self.tasks = Tasks(self._task_failed)
         self.router = Router(settings.behaviour.share_strategy)
@@ -174,6 +174,9 @@ class Broker:
         if actor.crashes >= CRASHES_MAX:
             self._log.error("session_given_up", client_id=actor.client_id, crashes=actor.crashes)
             self.registry.end_session(actor)
+
+    def _timer_failed(self, timed: Timed, error: Exception) -> None:
+        self._log.error("timer_failed", timer=type(timed).__name__, exc_info=error)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)

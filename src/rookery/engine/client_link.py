@@ -38,7 +38,8 @@ from rookery.mqtt.packets import (
     Unsubscribe,
 )
 from rookery.mqtt.properties import Properties
-from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
+from rookery.mqtt.reasons import FROM_SERVER
+from rookery.mqtt.types import CONNACK, PUBACK, PUBREC, V5, ReasonCode
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
@@ -335,7 +336,8 @@ class ClientLink(Timed, Waiter):
         version = self.link.version
         unsupported = fault.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
         if version == V5 or (version and unsupported):
-            self.link.send(ConnAck(fault.reason_code))
+            known = fault.reason_code in FROM_SERVER[CONNACK]
+            self.link.send(ConnAck(fault.reason_code if known else ReasonCode.PROTOCOL_ERROR))
         self.end(END_PEER_FAULT)
 
     def disconnect(self, reason_code: ReasonCode, reason: str, text: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import select
 from typing import Final
 
+from rookery.actors.timers import TICK_SECONDS
 from rookery.engine.broker import Broker
 from rookery.net.pollable import Pollable
 
@@ -33,7 +34,7 @@ class Poller:
         broker.request_turn = self.request_turn
 
     def start(self) -> None:
-        """Begin to drive: turns come with readiness, and at least once a second for the timers."""
+        """Begin to drive: turns come with readiness, and with every tick of the timers."""
         self._loop.add_reader(self._epoll.fileno(), self.turn)
         self._tick()
 
@@ -67,6 +68,8 @@ class Poller:
 
     def turn(self) -> None:
         """One turn: read all that is ready, drain, commit, write."""
+        if self._epoll.closed:
+            return  # Asked for before the stop.
         broker = self._broker
         self._turn_requested = False
         broker.begin_turn()
@@ -94,5 +97,5 @@ class Poller:
                 pollable.flush(now)
 
     def _tick(self) -> None:
-        self._timer = self._loop.call_later(1.0, self._tick)
+        self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
         self.turn()
