@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import rookery as package
+
 SECONDS_MAX = 30.0
-MAIN = "from rookery.cli.main import main; main()"
+FOLDER = str(Path(package.__file__).resolve().parents[1])
+MAIN = f"import sys; sys.path.insert(0, {FOLDER!r}); from rookery.cli.main import main; main()"
 
 
 def command(*arguments: str) -> list[str]:
