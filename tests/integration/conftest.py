@@ -4,9 +4,11 @@ import itertools
 import shutil
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,3 +67,14 @@ def node(certificates: Certificates) -> Iterator[Node]:
 def name() -> str:
     """A topic name, and the beginning of client ids, that no other test uses."""
     return f"i{next(_numbers)}"
+
+
+@pytest.fixture(scope="module")
+def module_broker_with() -> Iterator[Callable[..., RunningBroker]]:
+    """As ``broker_with``, for a broker that the tests of one file share."""
+    with ExitStack() as stack:
+
+        def start(**overrides: Any) -> RunningBroker:
+            return stack.enter_context(RunningBroker(overrides))
+
+        yield start
