@@ -501,3 +501,29 @@ def test_a_client_that_is_not_admitted_has_nothing_to_go_on_with():
     peer = engine.peer()
     peer.client.writable(engine.broker.now)
     assert peer.take() == []
+
+
+@pytest.mark.clause("5.0:MQTT-3.1.2-29")
+class TestExplanation:
+    @pytest.mark.parametrize(
+        ("version", "asked", "explained"),
+        [
+            (V5, {}, True),
+            (V5, {"receive_maximum": 5}, True),
+            (V5, {"request_problem_information": 1}, True),
+            (V5, {"request_problem_information": 0}, False),
+            (V3_1_1, {}, False),
+        ],
+    )
+    def test_goes_to_who_takes_one(self, version, asked, explained):
+        found = (
+            Engine().connect("c", version, **asked).client.explanation(ReasonCode.QUOTA_EXCEEDED)
+        )
+        assert (found is not None and found.reason_string) == (explained and "quota exceeded")
+
+    def test_success_needs_none(self):
+        client = Engine().connect("c").client
+        assert client.explanation(ReasonCode.NO_MATCHING_SUBSCRIBERS) is None
+
+    def test_nor_does_somebody_unknown(self):
+        assert Engine().peer().client.explanation(ReasonCode.QUOTA_EXCEEDED) is None
