@@ -210,7 +210,7 @@ class Publisher(Link):
         self._block = block
         self._qos = qos
         self._window = window
-        self._portion = min(max(1, window // PORTIONS), block.rows_max)
+        self._portion = max(1, window // PORTIONS)
         self._deliveries = deliveries
         self._recorded = 0
         self._sizes = dict.fromkeys(_ACKS_OF_QOS[qos], ACK_BYTES)
@@ -226,10 +226,12 @@ class Publisher(Link):
         if self.unsent:
             self.flush()
             return
-        count = min(self._window - self.under_way, self._portion)
-        if count > 0:
+        room = min(self._window - self.under_way, self._portion)
+        while room > 0:
+            count = min(room, self._block.rows_max)
             self.send(self._block.fill(self.sent, count, now_ns))
             self.sent += count
+            room -= count
 
     def read(self, now_ns: int) -> None:
         """Take the acks that have come."""
