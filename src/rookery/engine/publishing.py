@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from rookery.engine.broker import Broker
     from rookery.engine.session_actor import SessionActor
 
+SYS_PREFIX: Final = "$SYS/"
+"""Topics that only the node publishes to. (MQTT 5.0, 4.7.2) They tell of this process, so nothing keeps
+them beyond it."""
+
 PERMISSIONS_MAX: Final = 1_024
 """Topics whose permission one session remembers."""
 
@@ -132,7 +136,7 @@ class Publishing:
             or topic.count("/") >= self._limits.topic_levels_max
         ):
             permitted = TOPIC_NAME_INVALID
-        elif not self._broker.authorizer.may_publish(
+        elif topic.startswith(SYS_PREFIX) or not self._broker.authorizer.may_publish(
             actor.principal, topic, publish.qos, publish.retain
         ):
             permitted = NOT_AUTHORIZED
@@ -155,7 +159,7 @@ class Publishing:
         if not message.payload:
             if retained.remove(topic):
                 self._stats.retained_cleared += 1
-                self._group = self._broker.committer.add(RetainedRecord(topic, None))
+                self._record_retained(topic, None)
             return SUCCESS
         if not self._broker.has_room_to_retain(message):
             self._stats.drop(DROP_RETAINED_FULL)
@@ -163,8 +167,12 @@ class Publishing:
         retained.put(message)
         self._stats.messages_retained += 1
         self._broker.expire_retained_later(message)
-        self._group = self._broker.committer.add(RetainedRecord(topic, message))
+        self._record_retained(topic, message)
         return SUCCESS
+
+    def _record_retained(self, topic: str, message: Message | None) -> None:
+        if not topic.startswith(SYS_PREFIX):
+            self._group = self._broker.committer.add(RetainedRecord(topic, message))
 
     def route(self, message: Message, publisher: Subscriber | None) -> int:
         """Tell every session whose subscriptions match; return how many that were."""
