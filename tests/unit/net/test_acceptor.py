@@ -16,7 +16,6 @@ from tests.support.certificates import make_certificates
 from tests.support.engine import connect
 from tests.support.network import Far, Network
 
-
 PLAIN = Transport()
 
 
