@@ -19,6 +19,7 @@ PACKAGE = Path("src/rookery")
 WHOLE_PACKAGES = ("mqtt", "session", "routing", "actors")
 SINGLE_MODULES = (
     "message",
+    "records",
     "auth/anonymous",
     "auth/passwords",
     "auth/users",

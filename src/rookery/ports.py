@@ -4,12 +4,12 @@ The values are made anew for every CONNECT and message, so they are plain slotte
 would double what they cost. Nobody changes them. An adapter never learns of the wire and the engine never learns of files, hashes or databases.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rookery.message import Message
 from rookery.mqtt.types import ReasonCode
+from rookery.records import Group, Loaded
 
 
 @dataclass(slots=True)
@@ -98,55 +98,44 @@ class Authorizer(Protocol):
         """Whether the principal may subscribe to this topic filter (without its share group)."""
 
 
-@dataclass(slots=True)
-class MessageRecord:
-    """A message owed to durable sessions, named by client id."""
-
-    message: Message
-    qos: int
-    client_ids: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class RetainedRecord:
-    """The retained message of a topic changed; ``None`` cleared it."""
-
-    topic: str
-    message: Message | None
-
-
-@dataclass(slots=True)
-class SessionRecord:
-    """A durable session began, changed its expiry, or (``expiry_seconds`` 0) ended."""
-
-    client_id: str
-    expiry_seconds: int
-
-
-@dataclass(slots=True)
-class SubscriptionRecord:
-    """A durable session's subscription changed; ``granted_qos`` -1 is its end."""
-
-    client_id: str
-    topic_filter: str
-    granted_qos: int
-
-
-Record = MessageRecord | RetainedRecord | SessionRecord | SubscriptionRecord
-
-
 class Store(Protocol):
-    """Makes records durable in the order given, group by group."""
+    """Makes groups durable in the order given, and finds again what it made durable.
+
+    Every method is called on the loop and none waits there: callbacks are called on the loop, later or,
+    where nothing takes time, at once.
+    """
 
     @property
     def durability(self) -> str:
         """The level a completed commit has reached: ``memory``, ``os``, ``fsync``, ``replicated``."""
 
-    def commit(self, records: list[Record], done: Callable[[Exception | None], None]) -> None:
-        """Make one group durable; call ``done`` on the loop, in order of the calls.
+    def open(self) -> Awaitable[Loaded]:
+        """Open what there is and load it; once, before anything else.
 
-        ``done(None)`` says the level is met, ``done(error)`` that nothing of the group may be acknowledged.
+        What is damaged beyond use is set aside and reported by ``problems``; the store then starts
+        from what could be saved.
         """
+
+    def commit(self, group: Group, done: Callable[[Exception | None], None]) -> None:
+        """Make one group durable; ``done`` is called in the order of the commits.
+
+        ``done(None)`` says the level is met; ``done(error)`` that nothing of the group is there, and
+        that nothing of it may be acknowledged.
+        """
+
+    def read(
+        self, positions: Sequence[int], done: Callable[[Sequence[bytes | None]], None]
+    ) -> None:
+        """Read log entries; ``None`` stands for one that is not there (any more)."""
+
+    def read_blocks(self, blocks: Sequence[int]) -> Awaitable[list[list[bytes | None]]]:
+        """Read all entries of some blocks, at the start; ``None`` stands for a damaged one."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with the store now, for the operator; empty when nothing is."""
+
+    def bytes_used(self) -> int:
+        """What it takes on disk, or in memory where that is where it keeps things."""
 
     def close(self) -> Awaitable[None]:
         """Finish what was begun and let go of the files."""

@@ -1,0 +1,253 @@
+"""What is made durable, as values: the entries of the message log and the state of sessions.
+
+A message that is owed to a durable session, or retained, is stored once, as an entry of the log. Its
+``position`` says where: the number of the block (one for each group commit that had messages) and the
+place in it. Positions rise in the order of publication. Sessions and retained topics refer to positions.
+
+A ``Group`` is what one group commit makes durable, all of it or nothing. Within it each key stands once,
+with its last state, so replaying groups is the same as applying their rows.
+
+Times that outlive the process are wall-clock seconds since 1970; the rest of the program counts
+monotonic ones.
+"""
+
+from typing import Final, final
+
+from mypy_extensions import mypyc_attr
+
+from rookery.message import Message
+from rookery.mqtt.decode_properties import read_properties
+from rookery.mqtt.encode import encode_properties, topic_to_wire
+from rookery.mqtt.reader import Reader
+from rookery.mqtt.types import PUBLISH
+
+BLOCK_SHIFT: Final = 20
+ENTRIES_PER_BLOCK_MAX: Final = 1 << BLOCK_SHIFT
+
+
+def position_of(block: int, index: int) -> int:
+    """The position of an entry; ``block`` counts from 1, so 0 is no position."""
+    return (block << BLOCK_SHIFT) | index
+
+
+def block_of(position: int) -> int:
+    """The block an entry lies in."""
+    return position >> BLOCK_SHIFT
+
+
+def index_of(position: int) -> int:
+    """The place of an entry in its block."""
+    return position & (ENTRIES_PER_BLOCK_MAX - 1)
+
+
+@final
+@mypyc_attr(acyclic=True)
+class SessionRow:
+    """A session that must be found again: a durable one, or one with a will."""
+
+    def __init__(
+        self,
+        number: int,
+        client_id: str,
+        expiry_seconds: int,
+        detached_at_wall: float | None,
+        will: bytes | None,
+        will_delay_seconds: int,
+    ) -> None:
+        self.number = number
+        """Names the session in all other rows; never used again for another one."""
+        self.client_id = client_id
+        self.expiry_seconds = expiry_seconds
+        """0 is a session that is only here for its will."""
+        self.detached_at_wall = detached_at_wall
+        """``None`` while it has a link: after a crash its link ended when the node did."""
+        self.will = will
+        """The will as a log entry (``encode_message``)."""
+        self.will_delay_seconds = will_delay_seconds
+
+
+@final
+@mypyc_attr(acyclic=True)
+class SubscriptionRow:
+    """One subscription of a durable session."""
+
+    def __init__(
+        self,
+        number: int,
+        topic_filter: str,
+        qos_max: int,
+        no_local: bool,
+        retain_as_published: bool,
+        identifier: int,
+        began: int,
+    ) -> None:
+        self.number = number
+        self.topic_filter = topic_filter
+        """As the client wrote it, share prefix and all: the key together with ``number``."""
+        self.qos_max = qos_max
+        self.no_local = no_local
+        self.retain_as_published = retain_as_published
+        self.identifier = identifier
+        self.began = began
+        """The first position it may receive."""
+
+
+@final
+@mypyc_attr(acyclic=True)
+class ProgressRow:
+    """How far a durable session has come in the log."""
+
+    def __init__(self, number: int, cursor: int, sent: int, done: list[int]) -> None:
+        self.number = number
+        self.cursor = cursor
+        """Everything before this position is done with."""
+        self.sent = sent
+        """Nothing after this position was ever sent to the client."""
+        self.done = done
+        """Positions from the cursor on that are done with all the same, ascending."""
+
+
+@final
+@mypyc_attr(acyclic=True)
+class OutboundRow:
+    """A QoS 2 delivery under way to a durable session's client."""
+
+    def __init__(self, number: int, packet_id: int, position: int, released: bool) -> None:
+        self.number = number
+        self.packet_id = packet_id
+        self.position = position
+        """0 once released, and for what is not in the log."""
+        self.released = released
+        """Whether the client has the message (PUBREC came) and only the identifier is held."""
+
+
+class Group:
+    """What one group commit makes durable. ``None`` as a value removes the row."""
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+        """The block its entries form; taken only if there are any."""
+        self.entries: list[bytes] = []
+        self.entry_bytes: int = 0
+        self.sessions: dict[int, SessionRow | None] = {}
+        """By number. Removing one removes all its rows of every kind."""
+        self.subscriptions: dict[tuple[int, str], SubscriptionRow | None] = {}
+        self.progress: dict[int, ProgressRow] = {}
+        self.inbound: dict[tuple[int, int], bool] = {}
+        """By session and packet identifier: a QoS 2 message was taken and not yet released."""
+        self.outbound: dict[tuple[int, int], OutboundRow | None] = {}
+        self.retained: dict[str, int | None] = {}
+        """By topic name: the position of its retained message."""
+        self.finished_blocks: list[int] = []
+        """Blocks nobody refers to any more."""
+
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (
+            self.entries
+            or self.sessions
+            or self.subscriptions
+            or self.progress
+            or self.inbound
+            or self.outbound
+            or self.retained
+            or self.finished_blocks
+        )
+
+
+class Loaded:
+    """All that a store holds, but for the entries of the log, which are read block by block."""
+
+    def __init__(self) -> None:
+        self.sessions: list[SessionRow] = []
+        self.subscriptions: list[SubscriptionRow] = []
+        self.progress: list[ProgressRow] = []
+        self.inbound: list[tuple[int, int]] = []
+        """Session and packet identifier."""
+        self.outbound: list[OutboundRow] = []
+        self.retained: list[tuple[str, int]] = []
+        self.blocks: list[int] = []
+        """The numbers of all blocks, ascending."""
+        self.next_block: int = 1
+        """Higher than any block ever used."""
+        self.next_number: int = 1
+        """Higher than any session number ever used."""
+        self.alive_at_wall: float = 0.0
+        """When the store was last known to be in use: when a node that crashed went down."""
+
+
+# An entry: flags, expiry, then length-prefixed parts. Integers are big-endian.
+_QOS_MASK: Final = 0x03
+_RETAIN: Final = 0x04
+_EXPIRES: Final = 0x08
+_TARGETED: Final = 0x10
+
+
+@final
+@mypyc_attr(acyclic=True)
+class Entry:
+    """A decoded log entry."""
+
+    def __init__(self, message: Message, targets: tuple[int, ...]) -> None:
+        self.message = message
+        self.targets = targets
+        """The sessions (by number) chosen by share groups; others get it by their subscriptions."""
+
+
+def encode_message(message: Message, wall_minus_monotonic: float, targets: tuple[int, ...]) -> bytes:
+    """A message as a log entry."""
+    flags = message.qos
+    if message.retain:
+        flags |= _RETAIN
+    parts: list[bytes] = [b""]
+    if message.expires_at is not None:
+        flags |= _EXPIRES
+        milliseconds = int((message.expires_at + wall_minus_monotonic) * 1000.0)
+        parts.append(milliseconds.to_bytes(8, "big"))
+    if targets:
+        flags |= _TARGETED
+        parts.append(len(targets).to_bytes(2, "big"))
+        for number in targets:
+            parts.append(number.to_bytes(8, "big"))
+    parts[0] = bytes((flags,))
+    parts.append(topic_to_wire(message.publisher))
+    parts.append(message.topic_wire)
+    parts.append(encode_properties(PUBLISH, message.properties))
+    parts.append(message.payload)
+    return b"".join(parts)
+
+
+def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
+    """The message of a log entry. Raises ``PeerFault`` or ``IndexError`` where it is damaged."""
+    flags = data[0]
+    at = 1
+    expires_at: float | None = None
+    if flags & _EXPIRES:
+        expires_at = int.from_bytes(data[at : at + 8], "big") / 1000.0 - wall_minus_monotonic
+        at += 8
+    targets: list[int] = []
+    if flags & _TARGETED:
+        count = int.from_bytes(data[at : at + 2], "big")
+        at += 2
+        for _ in range(count):
+            targets.append(int.from_bytes(data[at : at + 8], "big"))
+            at += 8
+    reader = Reader(data, at, len(data))
+    publisher = reader.text()
+    begin = reader.at
+    topic = reader.text()
+    topic_wire = data[begin : reader.at]
+    properties = read_properties(reader, PUBLISH)
+    payload = data[reader.at :]
+    message = Message(
+        topic,
+        topic_wire,
+        payload,
+        flags & _QOS_MASK,
+        flags & _RETAIN != 0,
+        properties,
+        publisher,
+        0.0,
+    )
+    message.expires_at = expires_at
+    return Entry(message, tuple(targets))
