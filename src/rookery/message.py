@@ -45,6 +45,8 @@ class Message:
         """The publisher's client id; empty when the node itself publishes."""
         self.expires_at: float | None = None
         """When the message expires, on the monotonic clock. [MQTT-3.3.2-5]"""
+        self.position: int = 0
+        """Its place in the message log; 0 while it has none."""
         if properties is not None and properties.message_expiry_interval is not None:
             self.expires_at = now + properties.message_expiry_interval
 
@@ -128,6 +130,7 @@ class Delivery:
         retain: bool,
         identifiers: tuple[int, ...],
         share: str,
+        position: int = 0,
     ) -> None:
         self.message = message
         self.qos = qos
@@ -135,6 +138,8 @@ class Delivery:
         self.identifiers = identifiers
         self.share = share
         """The shared subscription it came by (``$share/group/filter``), else empty."""
+        self.position = position
+        """The place in the message log that the recipient is owed; 0 when nothing keeps it."""
         self._head_3: bytes = b""
         self._tail_3: bytes = b""
         self._head_5: bytes = b""

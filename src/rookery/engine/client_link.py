@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from collections import deque
+
 from rookery.actors.timers import Timed
 from rookery.engine.committer import Waiter
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.stats import (
     END_CLIENT,
     END_CONNECTION_LOST,
+    END_INTERNAL,
     END_KEEP_ALIVE,
-    END_NOT_AUTHORIZED,
     END_PEER_FAULT,
 )
 from rookery.mqtt.encode import puback_wire, pubcomp_wire, pubrec_wire, pubrel_wire
@@ -57,14 +59,12 @@ HELD_BYTES_MAX: Final = 1_048_576
 """Acknowledgements a client may leave unread, and bytes it may send ahead, before it is paused."""
 
 
-class PendingAck:
-    """An acknowledgement that waits for a commit, or behind one that does. [MQTT-4.6.0-2]"""
+class HeldOutput:
+    """Output of one turn that waits for a commit, because it says that something is done."""
 
-    def __init__(self, packet_type: int, packet_id: int, reason_code: int, group: int) -> None:
-        self.packet_type = packet_type
-        self.packet_id = packet_id
-        self.reason_code = reason_code
+    def __init__(self, group: int, data: bytes) -> None:
         self.group = group
+        self.data = data
 
 
 class ClientLink(Timed, Waiter):
@@ -93,7 +93,14 @@ class ClientLink(Timed, Waiter):
         self.keep_alive_at: float = 0.0
         """When the keep alive is looked at next."""
         self.last_received: float = now
-        self.pending_acks: list[PendingAck] = []
+        self.waits_for: int = 0
+        """The group that this turn's output must wait for."""
+        self.unacknowledged: int = 0
+        """QoS 1 messages of this client whose PUBACK is held back."""
+        self.held_bytes: int = 0
+        """Output that is held back."""
+        self._held_output: deque[HeldOutput] | None = None
+        self._free_output: list[bytes] = []
         self._held: list[Packet] = []
         self._held_next: int = 0
 
@@ -127,6 +134,11 @@ class ClientLink(Timed, Waiter):
             while index < count and self.stage != ADMITTING and self.stage != ENDED:
                 if broker.turn_is_full():
                     break
+                if broker.committer.crowded():
+                    self._held_next = index
+                    self.io.pause()
+                    broker.committer.wait_for_room(self)
+                    return
                 packet = packets[index]
                 index += 1
                 self._step(packet, now)
@@ -194,13 +206,14 @@ class ClientLink(Timed, Waiter):
         if packet.reason_code >= 0x80:
             # The client refuses the message: its identifier is free again. (MQTT 5.0, 4.3.3)
             actor.acknowledged(packet.packet_id, packet.reason_code, now)
-        elif actor.session.outbound.receive(packet.packet_id):
+        elif actor.received(packet.packet_id):
             self._write(pubrel_wire(packet.packet_id))
         else:
             self.link.send(PubRel(packet.packet_id, self._unknown_identifier()))
 
     def _pubrel(self, actor: SessionActor, packet: PubRel) -> None:
         if actor.session.inbound.release(packet.packet_id):
+            actor.keep_inbound(packet.packet_id, False)
             self._write(pubcomp_wire(packet.packet_id))  # [MQTT-4.3.3-11]
         else:
             self.link.send(PubComp(packet.packet_id, self._unknown_identifier()))
@@ -222,53 +235,75 @@ class ClientLink(Timed, Waiter):
                 )
             )
         if packet.reason_code == ReasonCode.SUCCESS:
-            actor.session.will = None  # [MQTT-3.14.4-3]
+            actor.set_will(None)  # [MQTT-3.14.4-3]
         self.end(END_CLIENT)
 
-    def acknowledge(self, packet_type: int, packet_id: int, reason_code: int, group: int) -> None:
-        """Send a PUBACK or PUBREC once the group is durable; at once when ``group`` is 0.
+    def keep(self, group: int) -> None:
+        """Hold this turn's output, and so all that comes after it, until the group is durable.
 
-        Acknowledgements leave in the order of the messages. [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+        An acknowledgement says that its message is safe, and acknowledgements leave in the order of the
+        messages. [MQTT-4.6.0-2] [MQTT-4.6.0-3]
         """
-        if group == 0 and not self.pending_acks:
-            self._acknowledge_now(packet_type, packet_id, reason_code)
-            return
-        if self.pending_acks:
-            group = max(group, self.pending_acks[-1].group)
-        self.pending_acks.append(PendingAck(packet_type, packet_id, reason_code, group))
+        if group > self.waits_for:
+            self.waits_for = group
+
+    def take_output(self) -> bytes:
+        """What may be written now."""
+        data = self.link.take_output()
+        held = self._held_output
+        if held is None and self.waits_for <= self.broker.committer.durable:
+            self.waits_for = 0
+            if self._free_output:
+                self._free_output.append(data)
+                data = b"".join(self._free_output)
+                self._free_output.clear()
+            return data
+        if data:
+            self._hold(data)
+        self.waits_for = 0
+        free = b"".join(self._free_output)
+        self._free_output.clear()
+        return free
+
+    def _hold(self, data: bytes) -> None:
+        held = self._held_output
+        if held is None:
+            held = deque()
+            self._held_output = held
+        group = self.waits_for
+        if held:
+            group = max(group, held[-1].group)
+        held.append(HeldOutput(group, data))
+        self.held_bytes += len(data)
         self.broker.committer.wait(group, self)
 
     def committed(self, group: int, error: Exception | None) -> None:
-        """Let go of the acknowledgements that waited for this group."""
-        acks = self.pending_acks
-        count = 0
-        while count < len(acks) and acks[count].group <= group:
-            count += 1
-        if not count:
+        """Let go of the output that waited for this group."""
+        held = self._held_output
+        if held is None:
             return
-        self.pending_acks = acks[count:]
         if error is not None:
-            self._forget_uncommitted(acks, count)
-        for ack in acks[:count]:
-            if error is None:
-                self._acknowledge_now(ack.packet_type, ack.packet_id, ack.reason_code)
-            elif self.link.version == V5:
-                self._acknowledge_now(ack.packet_type, ack.packet_id, ReasonCode.UNSPECIFIED_ERROR)
-            else:
-                # 3.x has no negative acknowledgement: only a new link makes the client resend.
-                self.end(END_NOT_AUTHORIZED)
-                return
+            # It said that something is done which is not: only a new link makes the client resend.
+            self.disconnect(ReasonCode.UNSPECIFIED_ERROR, END_INTERNAL, "could not be made durable")
+            return
+        while held and held[0].group <= group:
+            output = held.popleft()
+            self.held_bytes -= len(output.data)
+            self._free_output.append(output.data)
+        if not held:
+            self._held_output = None
+            self.unacknowledged = 0
         self.io.request_flush()
+        if self.actor is not None:
+            self.actor.advance(self.broker.now)
 
-    def _forget_uncommitted(self, acks: list[PendingAck], count: int) -> None:
-        """What is not durable was not taken: its resend is a new message. [MQTT-4.3.3-9]"""
-        actor = self.actor
-        assert actor is not None  # A link without a session owes no acknowledgement.
-        for ack in acks[:count]:
-            if ack.packet_type == PUBREC:
-                actor.session.inbound.release(ack.packet_id)
+    def room(self) -> None:
+        """Go on with the packets that waited for the disk."""
+        if self.stage != ENDED:
+            self.io.request_work()
 
-    def _acknowledge_now(self, packet_type: int, packet_id: int, reason_code: int) -> None:
+    def acknowledge(self, packet_type: int, packet_id: int, reason_code: int) -> None:
+        """Answer a PUBLISH with PUBACK or PUBREC."""
         if reason_code == 0 or self.link.version != V5:
             if packet_type == PUBACK:
                 self._write(puback_wire(packet_id))
@@ -359,7 +394,7 @@ class ClientLink(Timed, Waiter):
         if self.stage == ENDED:
             return
         self.stage = ENDED
-        self.pending_acks = []
+        self._held_output = None  # What is not durable is not acknowledged.
         self.io.close()
         actor = self.actor
         if actor is not None:

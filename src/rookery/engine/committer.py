@@ -1,13 +1,35 @@
-"""Group commit: the records of one turn become durable together, and acknowledgements wait for it.
+"""Group commit and the message log: what a turn must keep becomes durable together.
 
-Groups are numbered; whoever must wait for a record remembers the number of the group it went into and
-is told when that group, and so every one before it, is done.
+There is one open group. It is handed to the store at the end of a turn, when the one before is done:
+while a commit is under way the next group collects what comes, so that the batches grow with
+the load. Groups are numbered; whoever must wait remembers the number of the group its state went
+into, and is told when that group, and so every one before it, is durable.
+
+The log counts, block by block, how often its entries are referred to (by sessions that are owed them, by
+retained topics), and names the blocks that nobody refers to any more.
 """
+
+from typing import Final
 
 from mypy_extensions import trait
 
 from rookery.engine.stats import Stats
-from rookery.ports import Record, Store
+from rookery.message import Message
+from rookery.ports import Store
+from rookery.records import (
+    ENTRIES_PER_BLOCK_MAX,
+    Group,
+    Loaded,
+    ProgressRow,
+    block_of,
+    encode_message,
+    position_of,
+)
+
+PENDING_BYTES_MAX: Final = 33_554_432
+"""Bytes of entries not yet durable beyond which clients are not read from."""
+LAZY_SECONDS: Final = 0.25
+"""How long what nobody waits for may stay uncommitted."""
 
 
 @trait
@@ -18,23 +40,99 @@ class Waiter:
         """The group is durable, or (with an error) nothing of it may be acknowledged."""
         raise NotImplementedError
 
+    def room(self) -> None:
+        """A commit is done, so there may be room for more."""
+        raise NotImplementedError
+
+
+@trait
+class ProgressSource:
+    """A durable session whose progress changed."""
+
+    def progress_row(self) -> ProgressRow | None:
+        """How far it has come; ``None`` when it has ended meanwhile."""
+        raise NotImplementedError
+
 
 class Committer:
-    """Collects records and hands them to the store once per turn."""
+    """The open group, the commit under way, and who waits for which."""
 
-    def __init__(self, store: Store, stats: Stats) -> None:
+    def __init__(self, store: Store, stats: Stats, wall_minus_monotonic: float) -> None:
+        self.wall_minus_monotonic = wall_minus_monotonic
         self.failing: bool = False
-        """Whether the last group failed: the node is not ready then."""
+        """Whether the last commit failed: nothing that must be kept is taken then."""
+        self.group = Group(1)
+        """The open group."""
+        self.number: int = 1
+        """Its number."""
+        self.durable: int = 0
+        """The last group that is durable, and with it all before."""
         self._store = store
         self._stats = stats
-        self._group: int = 1
-        self._records: list[Record] = []
         self._waiters: dict[int, list[Waiter]] = {}
+        self._crowd: list[Waiter] = []
+        self._urgent: bool = False
+        self._opened_at: float = 0.0
+        self._under_way: Group | None = None
+        self.failed_block: int = 0
+        """The block of the last commit that failed; its positions mean nothing."""
+        self._changed: dict[ProgressSource, bool] = {}
+        self._references: dict[int, int] = {}
+        self._next_session: int = 1
 
-    def add(self, record: Record) -> int:
-        """Put a record into the open group; return the group's number."""
-        self._records.append(record)
-        return self._group
+    def start_from(self, loaded: Loaded) -> None:
+        """Go on where the store's last user ended."""
+        self.group.block = loaded.next_block
+        self._next_session = loaded.next_number
+
+    def new_session_number(self) -> int:
+        """A number no session ever had."""
+        number = self._next_session
+        self._next_session = number + 1
+        return number
+
+    def append(self, message: Message, targets: tuple[int, ...]) -> int:
+        """Put a message into the log; return its position. The caller then counts the references."""
+        group = self.group
+        entry = encode_message(message, self.wall_minus_monotonic, targets)
+        position = position_of(group.block, len(group.entries))
+        group.entries.append(entry)
+        group.entry_bytes += len(entry)
+        self._urgent = True
+        return position
+
+    def end(self) -> int:
+        """The position the next message will get, or a lower one than it."""
+        return position_of(self.group.block, len(self.group.entries))
+
+    def refer(self, position: int, count: int) -> None:
+        """Count that many more references to an entry."""
+        block = block_of(position)
+        self._references[block] = self._references.get(block, 0) + count
+
+    def release(self, position: int) -> None:
+        """Somebody who referred to the entry is done with it."""
+        block = block_of(position)
+        left = self._references.get(block, 0) - 1
+        if left > 0:
+            self._references[block] = left
+            return
+        self._references.pop(block, None)
+        if block != self.group.block:
+            self.group.finished_blocks.append(block)
+
+    def referred(self, block: int) -> bool:
+        """Whether anybody refers to an entry of this block."""
+        return block in self._references
+
+    def must_keep(self) -> int:
+        """Somebody will wait for what was put into the open group; return its number."""
+        self._urgent = True
+        return self.number
+
+    def touch(self, source: ProgressSource) -> None:
+        """A session's progress changed. Nobody waits for that: what is lost of it is sent again."""
+        self._changed[source] = True
 
     def wait(self, group: int, waiter: Waiter) -> None:
         """Tell ``waiter`` when the group is done; once for each call."""
@@ -44,26 +142,96 @@ class Committer:
         else:
             waiters.append(waiter)
 
-    def flush(self) -> None:
-        """Close the open group and commit it, if it holds anything."""
-        if not self._records:
+    def crowded(self) -> bool:
+        """Whether so much waits for the disk that nothing more should be taken in."""
+        pending = self.group.entry_bytes
+        if self._under_way is not None:
+            pending += self._under_way.entry_bytes
+        return pending > PENDING_BYTES_MAX or len(self.group.entries) >= ENTRIES_PER_BLOCK_MAX
+
+    def wait_for_room(self, waiter: Waiter) -> None:
+        """Tell ``waiter`` when the commit under way is done."""
+        self._crowd.append(waiter)
+
+    def flush(self, now: float) -> None:
+        """Commit the open group, unless one is under way or it holds nothing that presses."""
+        if self._under_way is not None:
             return
-        group = self._group
-        records = self._records
-        self._group = group + 1
-        self._records = []
-        self._store.commit(records, lambda error: self._done(group, len(records), error))
+        if not self._urgent:
+            # While it fails an empty group is tried as well, to learn when it no longer does.
+            if not self._changed and self.group.empty() and not self.failing:
+                self._opened_at = now
+                return
+            if now < self._opened_at + LAZY_SECONDS:
+                return
+        self._opened_at = now
+        self._urgent = False
+        group = self._close_group()
+        number = self.number
+        self.number = number + 1
+        self._under_way = group
+        self._store.commit(group, lambda error: self._done(number, error))
 
     def idle(self) -> bool:
         """Whether everything that anybody waits for is done."""
-        return not self._records and not self._waiters
+        return self._under_way is None and not self._urgent and not self._waiters
 
-    def _done(self, group: int, count: int, error: Exception | None) -> None:
+    def finish(self, now: float) -> None:
+        """Commit even what nobody waits for: the node is stopping."""
+        if self._changed or not self.group.empty():
+            self._urgent = True
+        self.flush(now)
+
+    def _close_group(self) -> Group:
+        group = self.group
+        for source in self._changed:
+            row = source.progress_row()
+            if row is not None:
+                group.progress[row.number] = row
+        self._changed.clear()
+        next_block = group.block
+        if group.entries:
+            next_block += 1
+            if group.block not in self._references:
+                group.finished_blocks.append(group.block)
+        self.group = Group(next_block)
+        return group
+
+    def _done(self, number: int, error: Exception | None) -> None:
+        group = self._under_way
+        assert group is not None
+        self._under_way = None
         self.failing = error is not None
         if error is None:
+            self.durable = number
             self._stats.commits += 1
-            self._stats.records_committed += count
+            self._stats.records_committed += len(group.entries)
         else:
             self._stats.commits_failed += 1
-        for waiter in self._waiters.pop(group, []):
-            waiter.committed(group, error)
+            self.failed_block = group.block if group.entries else 0
+            self._keep_for_later(group)
+        for waiter in self._waiters.pop(number, []):
+            waiter.committed(number, error)
+        crowd = self._crowd
+        self._crowd = []
+        for waiter in crowd:
+            waiter.room()
+
+    def _keep_for_later(self, group: Group) -> None:
+        """What a failed commit held of state is tried again; its messages were never taken."""
+        later = self.group
+        for number, session in group.sessions.items():
+            later.sessions.setdefault(number, session)
+        for key, subscription in group.subscriptions.items():
+            later.subscriptions.setdefault(key, subscription)
+        for number, progress in group.progress.items():
+            later.progress.setdefault(number, progress)
+        for key, outbound in group.outbound.items():
+            later.outbound.setdefault(key, outbound)
+        for key, held in group.inbound.items():
+            if not held:
+                later.inbound.setdefault(key, held)
+        for topic, position in group.retained.items():
+            if position is None or block_of(position) != group.block:
+                later.retained.setdefault(topic, position)
+        later.finished_blocks.extend(group.finished_blocks)

@@ -4,6 +4,9 @@ A QoS 1 or 2 delivery takes a packet identifier and a place in the window, or wa
 an acknowledgement frees one. QoS 0 never waits: it goes out or is dropped. After the client came
 back, what was in flight is resent first, in its old order, then the queue goes on. [MQTT-4.4.0-1]
 [MQTT-4.6.0-1] The window holds for what is resent as well: the client may come back with a smaller one.
+
+A durable session holds few messages in memory: what waits beyond them, or while there is no link, is a
+position in its backlog (``owed``), and its owner reads it back with ``take_backlog`` and ``queue_read``.
 """
 
 from collections import deque
@@ -12,6 +15,8 @@ from typing import Final
 from rookery.message import Delivery
 from rookery.mqtt.encode import pubrel_wire
 from rookery.mqtt.link import Link
+from rookery.session.backlog import RETAIN, SHARED
+from rookery.session.owed import Owed
 
 SENT: Final = 0
 QUEUED: Final = 1
@@ -22,6 +27,10 @@ DROPPED_TOO_LARGE: Final = 5
 DROPPED_EXPIRED: Final = 6
 
 PACKET_ID_MAX: Final = 65_535
+QUEUE_IN_MEMORY_MAX: Final = 64
+"""Deliveries from the log that one session holds in memory beyond its window."""
+READ_MESSAGES_MAX: Final = 64
+"""Messages that are read back at a time."""
 
 
 class Outbound:
@@ -47,6 +56,10 @@ class Outbound:
         It is there, though empty, while something waits to be resent, so that nothing overtakes that.
         """
         self.queue_bytes: int = 0
+        self.owed: Owed | None = None
+        """What a durable session is owed from the message log."""
+        self.assigned: list[int] = []
+        """QoS 2 identifiers given out since the owner last looked: a durable session must keep them."""
         self._last_packet_id: int = 0
         self._unsent: deque[int] | None = None
         """What is in flight and not yet resent to a client that came back with a smaller window."""
@@ -68,15 +81,18 @@ class Outbound:
         if (
             link is None
             or self.queue is not None
+            or self.backlog_count() > 0
             or len(self.inflight) + len(self.released) >= self.window_max
             or unsent_bytes + link.out_bytes > self.output_bytes_max
         ):
-            return self._enqueue(delivery)
+            return self._enqueue(delivery, link)
+        if self.owed is not None and delivery.position:
+            self.owed.take_out(delivery.position)
         return self._send(delivery, link, now)
 
-    def acknowledge(self, packet_id: int) -> bool:
-        """A PUBACK came (or a PUBREC that refuses); False when nothing waited for it."""
-        return self.inflight.pop(packet_id, None) is not None
+    def acknowledge(self, packet_id: int) -> Delivery | None:
+        """A PUBACK came (or a PUBREC that refuses); ``None`` when nothing waited for it."""
+        return self.inflight.pop(packet_id, None)
 
     def receive(self, packet_id: int) -> bool:
         """A PUBREC came: the message is the client's now, its PUBREL is owed. [MQTT-4.3.3-4]
@@ -135,6 +151,7 @@ class Outbound:
         if queue is None:
             return dropped
         while queue:
+            # What is behind the queue in the backlog is read by the owner.
             if len(self.inflight) + len(self.released) >= self.window_max:
                 return dropped
             if unsent_bytes + link.out_bytes > self.output_bytes_max:
@@ -151,13 +168,56 @@ class Outbound:
         """Whether one more delivery of any QoS would go straight out."""
         return (
             self.queue is None
+            and self.backlog_count() == 0
             and len(self.inflight) + len(self.released) < self.window_max
             and unsent_bytes + link.out_bytes <= self.output_bytes_max
         )
 
     def queue_length(self) -> int:
-        """How many deliveries wait for a place in the window or for the client."""
+        """How many deliveries in memory wait for a place in the window or for the client."""
         return 0 if self.queue is None else len(self.queue)
+
+    def backlog_count(self) -> int:
+        """How many more wait in the message log, or are being read from it."""
+        owed = self.owed
+        if owed is None:
+            return 0
+        return owed.backlog.count + (1 if owed.reading else 0)
+
+    def wants_backlog(self) -> bool:
+        """Whether there is room to read some of the backlog back."""
+        owed = self.owed
+        return (
+            owed is not None
+            and not owed.reading
+            and owed.backlog.count > 0
+            and self.queue_length() < QUEUE_IN_MEMORY_MAX
+        )
+
+    def take_backlog(self) -> list[tuple[int, int]]:
+        """Take the next positions, to be read; until ``queue_read`` nothing overtakes them."""
+        owed = self.owed
+        assert owed is not None
+        owed.reading = True
+        taken = owed.backlog.take(READ_MESSAGES_MAX)
+        for position, _ in taken:
+            owed.take_out(position)
+        return taken
+
+    def queue_read(self, deliveries: list[Delivery]) -> None:
+        """Queue what was read, in front of all that came meanwhile (which is in the backlog)."""
+        owed = self.owed
+        assert owed is not None
+        owed.reading = False
+        queue = self.queue
+        if queue is None:
+            queue = deque()
+            self.queue = queue
+        for delivery in deliveries:
+            queue.append(delivery)
+            size = delivery.message.size_bytes
+            self.queue_bytes += size
+            owed.backlog_bytes -= size
 
     def shares(self) -> list[str]:
         """The shared subscriptions from which ``take_shared`` would take something."""
@@ -200,23 +260,51 @@ class Outbound:
             # [MQTT-2.2.1-4] An identifier is in use until its acknowledgement came.
             if packet_id not in self.inflight and packet_id not in self.released:
                 break
-        if not delivery.write(link, packet_id, now):
+        owed = self.owed
+        if owed is not None and 0 < delivery.position <= owed.resend_until:
+            written = delivery.write_again(link, packet_id, now)
+        else:
+            written = delivery.write(link, packet_id, now)
+        if not written:
             # [MQTT-3.1.2-25] Too large for the client: as if it had been delivered.
             return DROPPED_TOO_LARGE
         self._last_packet_id = packet_id
         self.inflight[packet_id] = delivery
+        if owed is not None:
+            if delivery.position > owed.sent:
+                owed.sent = delivery.position
+            if delivery.qos == 2:
+                self.assigned.append(packet_id)
         return SENT
 
-    def _enqueue(self, delivery: Delivery) -> int:
+    def _enqueue(self, delivery: Delivery, link: Link | None) -> int:
         size = delivery.message.size_bytes
+        owed = self.owed
+        waiting = self.queue_length()
+        waiting_bytes = self.queue_bytes
+        if owed is not None:
+            waiting += owed.backlog.count
+            waiting_bytes += owed.backlog_bytes
+        if waiting >= self.queue_messages_max or waiting_bytes + size > self.queue_bytes_max:
+            return DROPPED_QUEUE_FULL
+        if owed is not None and delivery.position:
+            if (
+                link is None
+                or self.backlog_count() > 0
+                or self.queue_length() >= QUEUE_IN_MEMORY_MAX
+            ):
+                flags = delivery.qos | (RETAIN if delivery.retain else 0)
+                if delivery.share:
+                    flags |= SHARED
+                    owed.share_of[delivery.position] = delivery.share
+                owed.backlog.append(delivery.position, flags)
+                owed.backlog_bytes += size
+                return QUEUED
+            owed.take_out(delivery.position)
         queue = self.queue
         if queue is None:
             queue = deque()
             self.queue = queue
-        if len(queue) >= self.queue_messages_max or self.queue_bytes + size > self.queue_bytes_max:
-            if not queue and self._unsent is None:
-                self.queue = None
-            return DROPPED_QUEUE_FULL
         queue.append(delivery)
         self.queue_bytes += size
         return QUEUED

@@ -1,0 +1,69 @@
+"""What a durable session is owed from the message log, and how far it has come.
+
+Positions are either in the backlog, or out of it: held in memory on their way to the client. From what is
+out and not finished follows the cursor, which is all that must be stored of it, with the few
+positions beyond the cursor that are finished all the same.
+"""
+
+from collections import deque
+
+from rookery.session.backlog import Backlog
+
+
+class Owed:
+    """The log positions of one durable session."""
+
+    def __init__(self, end: int) -> None:
+        self.backlog = Backlog()
+        self.backlog_bytes: int = 0
+        """Topic and payload bytes of what is in the backlog."""
+        self.reading: bool = False
+        """Whether positions were taken out and their messages are being read."""
+        self.sent: int = 0
+        """The highest position that was ever sent."""
+        self.resend_until: int = 0
+        """Up to here the last process may have sent without an acknowledgement: DUP. [MQTT-3.3.1-1]"""
+        self.share_of: dict[int, str] = {}
+        """The share groups of backlog positions that came by one."""
+        self._out: deque[int] = deque()
+        self._finished: set[int] = set()
+        self._end: int = end
+        """Every position from here on is still to come, when nothing is owed."""
+
+    def take_out(self, position: int) -> None:
+        """A position is on its way to the client; they come in ascending order."""
+        self._out.append(position)
+        self._end = position + 1
+
+    def finish(self, position: int) -> None:
+        """The client has it, or it was dropped."""
+        out = self._out
+        if out and out[0] == position:
+            out.popleft()
+            finished = self._finished
+            while out and out[0] in finished:
+                finished.discard(out.popleft())
+        else:
+            self._finished.add(position)
+
+    def cursor(self) -> int:
+        """Everything before it is finished or was never owed."""
+        if self._out:
+            return self._out[0]
+        if self.backlog.count:
+            return self.backlog.first()
+        return self._end
+
+    def finished_beyond(self) -> list[int]:
+        """What is finished from the cursor on, ascending."""
+        return sorted(self._finished)
+
+    def outstanding(self) -> list[int]:
+        """All that is not finished; empties the backlog."""
+        finished = self._finished
+        positions = [position for position in self._out if position not in finished]
+        for position, _ in self.backlog.take(self.backlog.count):
+            positions.append(position)
+        self._out.clear()
+        finished.clear()
+        return positions
