@@ -318,10 +318,18 @@ def test_wildcards_in_the_will_topic(open_link, version, name, topic):
 
 
 @pytest.mark.clause("5.0:MQTT-3.1.2-28")
-def test_no_response_information_unless_asked_for(connect):
-    for properties in ({}, {"request_response_information": 0}):
-        client = connect(properties=properties)
-        assert client.connack.get("response_information") is None
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, None),
+        ({"request_response_information": 0}, None),
+        ({"request_response_information": 1}, "answers"),
+    ],
+    ids=["silent", "no", "yes"],
+)
+def test_response_information_for_those_who_ask(connect, broker_with, asked, told):
+    client = connect(at=broker_with(**{"mqtt.response_information": "answers"}), properties=asked)
+    assert client.connack.get("response_information") == told
 
 
 @pytest.mark.clause("5.0:MQTT-3.2.2-19", "5.0:MQTT-3.2.2-20")

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 
 import pytest
 
@@ -197,3 +198,17 @@ def test_a_proxy_header_where_none_is_expected():
 def proxy_node():
     with NodeProcess(*listeners(", proxy_protocol: true")) as node:
         yield node
+
+
+def test_proxy_protocol_before_tls(certificates):
+    pair = certificates.server
+    tls = f"tls: {{certificate: {pair.certificate}, private_key: {pair.private_key}}}"
+    listener = f"{{type: tls, host: 127.0.0.1, port: 0, proxy_protocol: true, {tls}}}"
+    with NodeProcess("--set", f"listeners=[{listener}]", *QUIET) as node:
+        stream = tcp(node.addresses("tls")[0])
+        stream.sendall(V2_SIGNATURE + b"\x21\x11\x00\x0c" + V4_ADDRESSES)
+        context = ssl.create_default_context(cafile=certificates.ca)
+        with Client(context.wrap_socket(stream, server_hostname="localhost"), V5) as client:
+            client.connect("encrypted")
+            connected = node.event("client_connected")
+            assert (connected["client_id"], connected["address"]) == ("encrypted", "203.0.113.7")

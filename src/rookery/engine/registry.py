@@ -153,6 +153,7 @@ class Registry:
 
         While the session lasts and no other member has a link, it waits for its client.
         """
+        actor.settle(self._broker.now)  # What this turn told it is owed no less.
         outbound = actor.session.outbound
         for share in outbound.shares():
             shared = split_share(share)

@@ -112,16 +112,20 @@ class SessionActor(Subscriber, Actor, Timed):
             self.behind = False
             if client is not None:
                 self._send_queue(client, now)
-        deliveries = self.mailbox
-        if deliveries:
-            self.mailbox = []
-            self._deliver(deliveries, now)
+        self.settle(now)
         if self.streams is not None and client is not None:
             self._stream(client, now)
         if client is not None and client.link.out:
             client.io.request_flush()
             if self.streams is not None or self.session.outbound.queue is not None:
                 self._go_on_later(client)
+
+    def settle(self, now: float) -> None:
+        """Empty the mailbox: each delivery is sent, queued or dropped."""
+        deliveries = self.mailbox
+        if deliveries:
+            self.mailbox = []
+            self._deliver(deliveries, now)
 
     def _go_on_later(self, client: ClientLink) -> None:
         """Go on in the next turn if what waits does so for the output of this one alone.
