@@ -120,6 +120,7 @@ class Node:
         """Drain: accept no more, send the clients away, finish the commits, close."""
         for acceptor in self._acceptors:
             acceptor.close()
+        await self._drained()  # What was taken in is answered before anybody is sent away.
         self.broker.drain()
         self.broker.request_turn()
         await self._drained()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import new_client_id
 from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
+from rookery.engine.registry import will_delay_seconds
 from rookery.engine.stats import END_NOT_AUTHORIZED, END_PEER_FAULT
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Auth, ConnAck, Connect
@@ -20,6 +21,7 @@ from rookery.mqtt.reasons import FROM_SERVER
 from rookery.mqtt.topics import validate_topic_name
 from rookery.mqtt.types import DISCONNECT, PACKET_BYTES_LIMIT, V3_1, V5, ReasonCode
 from rookery.ports import Accepted, Attempt, Challenge, Principal, Refused
+from rookery.session.session import PendingWill
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
@@ -198,10 +200,10 @@ class Admission:
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
         self._open(client, connect)
+        pending = None if will is None else PendingWill(will, will_delay_seconds(will))
         broker.registry.attach(
-            actor, client, self._expiry_seconds(connect), self._window_max(connect)
+            actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
-        broker.registry.set_will(actor, connect)
         told = self._connack_properties(client, connect, assigned, data)
         if not client.link.send(ConnAck(ReasonCode.SUCCESS, present, told)):
             # [MQTT-3.1.2-24] A client that cannot be told the limits cannot be served.

@@ -52,7 +52,7 @@ class RetainedExpiry(Timed):
         """The message has expired. [MQTT-3.3.2-5]"""
         message = self._message
         if message.expired(now):
-            self._broker.retained.remove_if(message.topic, message)
+            self._broker.publishing.expire_retained(message)
         elif message.expires_at is not None:
             self._broker.timers.at(message.expires_at, self)
 
@@ -84,7 +84,8 @@ class Broker:
         self.tasks = Tasks(self._task_failed)
         self.router = Router(settings.behaviour.share_strategy)
         self.retained = RetainedIndex()
-        self.committer = Committer(store, self.stats)
+        self.store = store
+        self.committer = Committer(store, self.stats, clock.wall() - self.now)
         self.registry = Registry(self)
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
@@ -116,7 +117,7 @@ class Broker:
     def end_turn(self) -> None:
         """Drain every ready session, then commit what the turn recorded."""
         self.scheduler.run(self.now)
-        self.committer.flush()
+        self.committer.flush(self.now)
         if self.scheduler.later:
             self.request_turn()
 
@@ -151,7 +152,7 @@ class Broker:
             reason_code = ReasonCode.USE_ANOTHER_SERVER
         for actor in list(self.registry.actors.values()):
             if actor.client is not None:
-                actor.session.will = None  # The client did nothing wrong and may be back at once.
+                actor.set_will(None)  # The client did nothing wrong and may be back at once.
                 actor.client.disconnect(reason_code, END_SHUTDOWN, "")
 
     def link_crashed(self, client: ClientLink, error: Exception) -> None:

@@ -7,9 +7,8 @@ faults are caught here and nowhere else: they become a reason code and the end o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from collections import deque
+from typing import TYPE_CHECKING, Final
 
 from rookery.actors.timers import Timed
 from rookery.engine.committer import Waiter
@@ -41,7 +40,7 @@ from rookery.mqtt.packets import (
 )
 from rookery.mqtt.properties import Properties
 from rookery.mqtt.reasons import FROM_SERVER
-from rookery.mqtt.types import CONNACK, PUBACK, PUBREC, V5, ReasonCode
+from rookery.mqtt.types import CONNACK, PUBACK, V5, ReasonCode
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
@@ -244,8 +243,11 @@ class ClientLink(Timed, Waiter):
         An acknowledgement says that its message is safe, and acknowledgements leave in the order of the
         messages. [MQTT-4.6.0-2] [MQTT-4.6.0-3]
         """
-        if group > self.waits_for:
-            self.waits_for = group
+        self.waits_for = max(self.waits_for, group)
+
+    def unsent_bytes(self) -> int:
+        """What the client has not read yet, with what is held back from it."""
+        return self.io.unsent_bytes + self.held_bytes
 
     def take_output(self) -> bytes:
         """What may be written now."""
@@ -394,6 +396,7 @@ class ClientLink(Timed, Waiter):
         if self.stage == ENDED:
             return
         self.stage = ENDED
+        self.held_bytes = 0
         self._held_output = None  # What is not durable is not acknowledged.
         self.io.close()
         actor = self.actor

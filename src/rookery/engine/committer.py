@@ -222,8 +222,8 @@ class Committer:
         later = self.group
         for number, session in group.sessions.items():
             later.sessions.setdefault(number, session)
-        for key, subscription in group.subscriptions.items():
-            later.subscriptions.setdefault(key, subscription)
+        for written, subscription in group.subscriptions.items():
+            later.subscriptions.setdefault(written, subscription)
         for number, progress in group.progress.items():
             later.progress.setdefault(number, progress)
         for key, outbound in group.outbound.items():

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import chance
 from rookery.engine.client_link import ClientLink
-from rookery.engine.stats import DROP_INVALID, DROP_NOT_AUTHORIZED, DROP_RETAINED_FULL
+from rookery.engine.stats import (
+    DROP_COMMIT_FAILED,
+    DROP_INVALID,
+    DROP_NOT_AUTHORIZED,
+    DROP_RETAINED_FULL,
+)
 from rookery.message import Delivery, Message, message_from_publish
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Publish
 from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
-from rookery.ports import MessageRecord, RetainedRecord
-from rookery.routing.subscriber import Matches, Subscriber
+from rookery.routing.subscriber import Matches, Recipient, Subscriber
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 SYS_PREFIX: Final = "$SYS/"
 """Topics that only the node publishes to. (MQTT 5.0, 4.7.2) They tell of this process, so nothing keeps
 them beyond it."""
+
+NO_TARGETS: Final[tuple[int, ...]] = ()
 
 PERMISSIONS_MAX: Final = 1_024
 """Topics whose permission one session remembers."""
@@ -45,6 +51,7 @@ class Publishing:
         self._router = broker.router
         self._retained = broker.retained
         self._stats = broker.stats
+        self._committer = broker.committer
         self._limits = broker.settings.limits
         self._payload_format_checked = broker.settings.behaviour.payload_format_checked
         self.deliveries: int = 0
@@ -66,10 +73,13 @@ class Publishing:
             self._accept(actor, publish, now)
         elif qos == 1:
             stats.messages_received_qos1 += 1
-            if client.pending_acks or actor.session.inbound.unreleased:
+            if client.unacknowledged or actor.session.inbound.unreleased:
                 self._check_quota(client, actor)
             reason_code = self._accept(actor, publish, now)
-            client.acknowledge(PUBACK, publish.packet_id, reason_code, self._group)
+            client.acknowledge(PUBACK, publish.packet_id, reason_code)
+            if self._group:
+                client.unacknowledged += 1
+                client.keep(self._group)
         else:
             stats.messages_received_qos2 += 1
             self._receive_exactly_once(client, actor, publish, now)
@@ -81,20 +91,22 @@ class Publishing:
         packet_id = publish.packet_id
         if inbound.holds(packet_id):
             # [MQTT-4.3.3-10] A resend: acknowledged again, published once.
-            client.acknowledge(PUBREC, packet_id, SUCCESS, 0)
+            client.acknowledge(PUBREC, packet_id, SUCCESS)
             return
         self._check_quota(client, actor)
         reason_code = self._accept(actor, publish, now)
         if reason_code < 0x80 or client.link.version != V5:
             inbound.hold(packet_id)
-        client.acknowledge(PUBREC, packet_id, reason_code, self._group)
+            actor.keep_inbound(packet_id, True)
+            if self._group:
+                actor.hold_until(self._group, packet_id)
+        client.acknowledge(PUBREC, packet_id, reason_code)
+        if self._group:
+            client.keep(self._group)
 
     def _check_quota(self, client: ClientLink, actor: SessionActor) -> None:
         """[MQTT-3.3.4-7] No more than the receive maximum may be unacknowledged."""
-        unfinished = len(actor.session.inbound.unreleased)
-        for ack in client.pending_acks:
-            if ack.packet_type == PUBACK:
-                unfinished += 1
+        unfinished = len(actor.session.inbound.unreleased) + client.unacknowledged
         if unfinished >= client.receive_maximum:
             raise ProtocolViolation(
                 f"more than {client.receive_maximum} messages unacknowledged",
@@ -121,6 +133,12 @@ class Publishing:
             self._stats.drop(DROP_INVALID)
             return PAYLOAD_FORMAT_INVALID
         message = message_from_publish(publish, actor.client_id, now)
+        if self._committer.failing and self._must_be_kept(message):
+            self._stats.drop(DROP_COMMIT_FAILED)
+            if client_version(actor) != V5:
+                # 3.x has no negative acknowledgement: only a new link makes the client resend.
+                raise ProtocolViolation("nothing can be kept now", ReasonCode.QUOTA_EXCEEDED)
+            return QUOTA_EXCEEDED
         reason_code = SUCCESS
         if publish.retain:
             reason_code = self.retain(message)
@@ -156,10 +174,11 @@ class Publishing:
         """Set or clear the topic's retained message. [MQTT-3.3.1-5] [MQTT-3.3.1-6]"""
         topic = message.topic
         retained = self._retained
+        before = retained.get(topic)
         if not message.payload:
             if retained.remove(topic):
                 self._stats.retained_cleared += 1
-                self._record_retained(topic, None)
+                self._keep_retained(topic, before, None)
             return SUCCESS
         if not self._broker.has_room_to_retain(message):
             self._stats.drop(DROP_RETAINED_FULL)
@@ -167,18 +186,45 @@ class Publishing:
         retained.put(message)
         self._stats.messages_retained += 1
         self._broker.expire_retained_later(message)
-        self._record_retained(topic, message)
+        self._keep_retained(topic, before, message)
         return SUCCESS
 
-    def _record_retained(self, topic: str, message: Message | None) -> None:
-        if not topic.startswith(SYS_PREFIX):
-            self._group = self._broker.committer.add(RetainedRecord(topic, message))
+    def expire_retained(self, message: Message) -> None:
+        """Clear a retained message that has expired, unless another took its place. [MQTT-3.3.2-5]"""
+        if self._retained.remove_if(message.topic, message):
+            self._keep_retained(message.topic, message, None)
+
+    def _keep_retained(self, topic: str, before: Message | None, message: Message | None) -> None:
+        if topic.startswith(SYS_PREFIX):
+            return
+        committer = self._committer
+        if before is not None and before.position:
+            committer.release(before.position)
+        if message is None:
+            committer.group.retained[topic] = None
+        else:
+            message.position = committer.append(message, NO_TARGETS)
+            committer.refer(message.position, 1)
+            committer.group.retained[topic] = message.position
+        self._group = committer.must_keep()
+
+    def _must_be_kept(self, message: Message) -> bool:
+        """Whether a durable session is owed it, or it is retained."""
+        if message.retain:
+            return True
+        if message.qos == 0:
+            return False
+        matches = self._router.match(message.topic)
+        if matches.shares:
+            return True
+        return any(each.subscriber.durable and each.qos_max > 0 for each in matches.recipients)
 
     def route(self, message: Message, publisher: Subscriber | None) -> int:
         """Tell every session whose subscriptions match; return how many that were."""
         matches = self._router.match(message.topic)
         told = 0
-        durable: list[str] | None = None
+        durable = 0
+        position = message.position
         delivery: Delivery | None = None
         for matched in matches.recipients:
             subscriber = matched.subscriber
@@ -191,28 +237,30 @@ class Publishing:
             # [MQTT-3.8.4-8] The lower of the published and the granted QoS.
             qos = message.qos if message.qos < recipient.qos_max else recipient.qos_max
             retain = message.retain and recipient.retain_as_published  # [MQTT-3.3.1-12]
+            if qos and subscriber.durable:
+                durable += 1
+                if position == 0:
+                    position = self._committer.append(message, NO_TARGETS)
+                    message.position = position
             if (
                 delivery is None
                 or delivery.qos != qos
                 or delivery.retain != retain
+                or delivery.position != position
                 or (
                     delivery.identifiers is not recipient.identifiers
                     and delivery.identifiers != recipient.identifiers
                 )
             ):
-                delivery = Delivery(message, qos, retain, recipient.identifiers, "")
+                delivery = Delivery(message, qos, retain, recipient.identifiers, "", position)
             subscriber.tell(delivery)
             told += 1
-            if qos and subscriber.durable:
-                if durable is None:
-                    durable = []
-                durable.append(subscriber.client_id)
+        if durable:
+            self._committer.refer(position, durable)
+            self._group = self._committer.must_keep()
         if matches.shares:
             told += self._route_shared(message, matches)
         self.deliveries += told
-        if durable is not None:
-            record = MessageRecord(message, message.qos, tuple(durable))
-            self._group = self._broker.committer.add(record)
         if told:
             self._stats.messages_routed += told
         else:
@@ -223,17 +271,31 @@ class Publishing:
         told = 0
         for group in matches.shares:
             recipient = group.pick(chance(), None)
-            if recipient is None:
-                continue
-            qos = min(message.qos, recipient.qos_max)
-            retain = message.retain and recipient.retain_as_published
-            subscriber = recipient.subscriber
-            subscriber.tell(Delivery(message, qos, retain, recipient.identifiers, group.key))
-            told += 1
-            if qos and subscriber.durable:
-                record = MessageRecord(message, qos, (subscriber.client_id,))
-                self._group = self._broker.committer.add(record)
+            if recipient is not None:
+                self.tell_member(message, recipient, group.key)
+                told += 1
         return told
+
+    def tell_member(self, message: Message, recipient: Recipient, share: str) -> None:
+        """Give a message to the member of a share group that was picked for it.
+
+        For a durable one it becomes an entry of the log of its own, which names it: others that match
+        the topic name are not owed that entry.
+        """
+        subscriber = recipient.subscriber
+        qos = min(message.qos, recipient.qos_max)
+        retain = message.retain and recipient.retain_as_published
+        position = 0
+        if qos and subscriber.durable:
+            position = self._committer.append(message, (subscriber.number,))
+            self._committer.refer(position, 1)
+            self._group = self._committer.must_keep()
+        subscriber.tell(Delivery(message, qos, retain, recipient.identifiers, share, position))
+
+
+def client_version(actor: SessionActor) -> int:
+    """The protocol version of the session's present link; 0 without one."""
+    return 0 if actor.client is None else actor.client.link.version
 
 
 def is_utf8(payload: bytes) -> bool:

@@ -12,11 +12,11 @@ from rookery.actors.clock import chance
 from rookery.engine.client_link import ClientLink
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.stats import DROP_SESSION_ENDED, END_TAKEOVER
-from rookery.message import Delivery, message_from_will
-from rookery.mqtt.packets import Connect, Will
+from rookery.message import message_from_will
+from rookery.mqtt.packets import Will
 from rookery.mqtt.topics import split_share
 from rookery.mqtt.types import ReasonCode
-from rookery.ports import Principal, SessionRecord
+from rookery.ports import Principal
 from rookery.session.inbound import Inbound
 from rookery.session.outbound import Outbound
 from rookery.session.session import PendingWill, Session
@@ -57,6 +57,10 @@ class Registry:
             actor.publish_permissions.clear()
             return actor, True
         stats.sessions_created += 1
+        return self.restore(client_id, principal), False
+
+    def restore(self, client_id: str, principal: Principal) -> SessionActor:
+        """An empty session for a client id that has none."""
         outbound = Outbound(
             self._limits.queue_messages_max,
             self._limits.queue_bytes_max,
@@ -64,29 +68,28 @@ class Registry:
         )
         actor = SessionActor(self._broker, Session(client_id, Inbound(), outbound), principal)
         self.actors[client_id] = actor
-        return actor, False
+        return actor
 
     def attach(
-        self, actor: SessionActor, client: ClientLink, expiry_seconds: int, window_max: int
+        self,
+        actor: SessionActor,
+        client: ClientLink,
+        will: PendingWill | None,
+        expiry_seconds: int,
+        window_max: int,
     ) -> None:
-        """Join a link to its session."""
+        """Join a link to its session, with the will that came with it. [MQTT-3.1.2-7]"""
         actor.client = client
         actor.attached = True
         actor.expires_at = None
         # [MQTT-3.1.3-9] A will that waits is not published when its client is back in time.
         actor.will_at = None
-        actor.session.will = None
+        actor.session.will = will
         actor.session.outbound.window_max = window_max
         actor.set_expiry(expiry_seconds)
         client.actor = actor
         self.attached += 1
         self._broker.stats.observe_counts(self.attached, len(self.actors))
-
-    def set_will(self, actor: SessionActor, connect: Connect) -> None:
-        """Keep the will that came with the CONNECT. [MQTT-3.1.2-7]"""
-        will = connect.will
-        if will is not None:
-            actor.session.will = PendingWill(will, will_delay_seconds(will))
 
     def detach(self, actor: SessionActor, client: ClientLink) -> None:
         """Part a link from its session: the will, then the expiry."""
@@ -95,6 +98,7 @@ class Registry:
         actor.streams = None
         self.attached -= 1
         now = self._broker.now
+        actor.detached_at = now
         session = actor.session
         will = session.will
         if will is not None:
@@ -111,13 +115,14 @@ class Registry:
         if actor.expires_at is not None:
             self._broker.timers.at(actor.expires_at, actor)
         self._hand_over(actor)
+        actor.keep()
 
     def publish_will(self, actor: SessionActor) -> None:
         """Publish the will of a link that ended, once. [MQTT-3.1.2-8] [MQTT-3.1.2-10]"""
         pending = actor.session.will
         if pending is None:
             return
-        actor.session.will = None
+        actor.set_will(None)
         actor.will_at = None
         self._broker.stats.wills_published += 1
         message = message_from_will(pending.will, actor.client_id, self._broker.now)
@@ -140,13 +145,22 @@ class Registry:
             self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
         session.subscriptions.clear()
         self._hand_over(actor)
-        waiting = session.outbound.queue_length()
+        waiting = session.outbound.queue_length() + session.outbound.backlog_count()
         if waiting:
             self._broker.stats.drop(DROP_SESSION_ENDED, waiting)
-        if session.durable:
-            self._broker.committer.add(SessionRecord(actor.client_id, 0))
+        self._forget(actor)
         if self.actors.get(actor.client_id) is actor:
             del self.actors[actor.client_id]
+
+    def _forget(self, actor: SessionActor) -> None:
+        """Let go of the log, and of the rows of a session that has ended."""
+        committer = self._broker.committer
+        owed = actor.session.outbound.owed
+        if owed is not None:
+            for position in owed.outstanding():
+                committer.release(position)
+        if actor.number:
+            committer.group.sessions[actor.number] = None
 
     def _hand_over(self, actor: SessionActor) -> None:
         """Give what came by a shared subscription to another member. (MQTT 5.0, 4.8.2)
@@ -166,12 +180,8 @@ class Registry:
                 if group is None or recipient is None:
                     self._broker.stats.drop(DROP_SESSION_ENDED)
                     continue
-                message = delivery.message
-                qos = min(message.qos, recipient.qos_max)
-                retain = message.retain and recipient.retain_as_published
-                recipient.subscriber.tell(
-                    Delivery(message, qos, retain, recipient.identifiers, share)
-                )
+                self._broker.publishing.tell_member(delivery.message, recipient, share)
+                actor.finish(delivery.position)
                 recipient = group.pick(chance(), actor)
 
 

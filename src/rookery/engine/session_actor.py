@@ -7,10 +7,12 @@ the link's output is then written once. What the mailbox holds is bounded by wha
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.actors.scheduler import Actor
 from rookery.actors.timers import Timed
+from rookery.engine.committer import ProgressSource, Waiter
 from rookery.engine.stats import (
     DROP_EXPIRED,
     DROP_OFFLINE_QOS0,
@@ -18,19 +20,29 @@ from rookery.engine.stats import (
     DROP_PACKET_TOO_LARGE,
     DROP_QUEUE_FULL,
 )
-from rookery.message import Delivery, Message
-from rookery.ports import Principal, SessionRecord
+from rookery.message import Delivery, Message, message_from_will
+from rookery.ports import Principal
+from rookery.records import (
+    OutboundRow,
+    ProgressRow,
+    SessionRow,
+    decode_message,
+    encode_message,
+)
 from rookery.routing.retained import RetainedCursor
 from rookery.routing.subscriber import Subscriber
+from rookery.session.backlog import QOS_MASK, RETAIN, SHARED
 from rookery.session.outbound import (
     DROPPED_EXPIRED,
     DROPPED_OFFLINE,
     DROPPED_OUTPUT_FULL,
     DROPPED_QUEUE_FULL,
+    DROPPED_TOO_LARGE,
     QUEUED,
     SENT,
 )
-from rookery.session.session import Session
+from rookery.session.owed import Owed
+from rookery.session.session import PendingWill, Session
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
@@ -69,7 +81,7 @@ class RetainedStream:
         return message
 
 
-class SessionActor(Subscriber, Actor, Timed):
+class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     """One client's session on this node."""
 
     def __init__(self, broker: Broker, session: Session, principal: Principal) -> None:
@@ -89,8 +101,12 @@ class SessionActor(Subscriber, Actor, Timed):
         """When the session ends, while it has no link."""
         self.will_at: float | None = None
         """When its will is published, while that waits."""
+        self.detached_at: float = 0.0
+        """When its last link ended."""
         self.crashes: int = 0
         self.drop_logged_at: float = 0.0
+        self._held_until: list[tuple[int, int]] = []
+        """QoS 2 identifiers of the client's messages that are not durable yet, with their group."""
 
     def tell(self, delivery: Delivery) -> None:
         """Put a delivery into the mailbox."""
@@ -133,7 +149,7 @@ class SessionActor(Subscriber, Actor, Timed):
         Nobody else would tell: perhaps no acknowledgement is due, and all is written at once.
         """
         output_bytes_max = self.session.outbound.output_bytes_max
-        unsent_bytes = client.io.unsent_bytes
+        unsent_bytes = client.unsent_bytes()
         if unsent_bytes <= output_bytes_max < unsent_bytes + client.link.out_bytes:
             self.behind = True
             if not self.queued:
@@ -144,7 +160,7 @@ class SessionActor(Subscriber, Actor, Timed):
         outbound = self.session.outbound
         client = self.client
         link = None if client is None else client.link
-        unsent_bytes = 0 if client is None else client.io.unsent_bytes
+        unsent_bytes = 0 if client is None else client.unsent_bytes()
         sent = 0
         sent_qos0 = 0
         sent_qos1 = 0
@@ -160,6 +176,8 @@ class SessionActor(Subscriber, Actor, Timed):
                     sent_qos1 += 1
             elif outcome != QUEUED:
                 self._dropped(delivery, outcome)
+        if outbound.owed is not None:
+            self._keep_sent()
         stats = self.broker.stats
         stats.messages_sent += sent
         stats.packets_sent += sent
@@ -180,6 +198,12 @@ class SessionActor(Subscriber, Actor, Timed):
         else:
             reason = DROP_PACKET_TOO_LARGE
         self.broker.stats.drop(reason)
+        if delivery.position and self.session.outbound.owed is not None:
+            if outcome == DROPPED_TOO_LARGE:
+                self.finish(delivery.position)
+            else:
+                # It was never taken out of the log for this session.
+                self.broker.committer.release(delivery.position)
         now = self.broker.now
         if now >= self.drop_logged_at + DROP_LOG_SECONDS:
             self.drop_logged_at = now
@@ -187,17 +211,46 @@ class SessionActor(Subscriber, Actor, Timed):
 
     def acknowledged(self, packet_id: int, reason_code: int, now: float) -> None:
         """A PUBACK, or a PUBREC that refuses: a place in the window is free."""
-        if self.session.outbound.acknowledge(packet_id):
+        delivery = self.session.outbound.acknowledge(packet_id)
+        if delivery is not None:
             self.broker.stats.messages_acked += 1
-            if self.session.outbound.queue is not None or self.streams is not None:
-                self.advance(now)
+            if self.session.outbound.owed is not None:
+                self.finish(delivery.position)
+                if delivery.qos == 2:
+                    self._keep_outbound(packet_id, None)
+            self._go_on(now)
+
+    def received(self, packet_id: int) -> bool:
+        """A PUBREC: the message is the client's. True when its PUBREL is to be sent.
+
+        The PUBREL waits until that is durable: after it the client knows the identifier no more, and to send
+        the PUBLISH again would deliver it twice. [MQTT-4.3.3-4]
+        """
+        outbound = self.session.outbound
+        delivery = outbound.inflight.get(packet_id)
+        if not outbound.receive(packet_id):
+            return False
+        if outbound.owed is not None and delivery is not None:
+            self.finish(delivery.position)
+            self._keep_outbound(packet_id, OutboundRow(self.number, packet_id, 0, True))
+        return True
 
     def completed(self, packet_id: int, now: float) -> None:
         """A PUBCOMP: a place in the window is free."""
         if self.session.outbound.complete(packet_id):
             self.broker.stats.messages_acked += 1
-            if self.session.outbound.queue is not None or self.streams is not None:
-                self.advance(now)
+            if self.session.outbound.owed is not None:
+                self.broker.committer.group.outbound[self.number, packet_id] = None
+            self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        outbound = self.session.outbound
+        if (
+            outbound.queue is not None
+            or self.streams is not None
+            or (outbound.owed is not None and outbound.owed.backlog.count)
+        ):
+            self.advance(now)
 
     def advance(self, now: float) -> None:
         """Send what waited for the window or for the client's reading."""
@@ -214,13 +267,116 @@ class SessionActor(Subscriber, Actor, Timed):
     def _send_queue(self, client: ClientLink, now: float) -> None:
         outbound = self.session.outbound
         before = outbound.queue_length()
-        dropped = outbound.advance(client.link, client.io.unsent_bytes, now)
+        dropped = outbound.advance(client.link, client.unsent_bytes(), now)
         sent = before - outbound.queue_length() - len(dropped)
         self.broker.stats.messages_sent += sent
         self.broker.stats.packets_sent += sent
         for delivery in dropped:
             expired = delivery.message.expired(now)
             self.broker.stats.drop(DROP_EXPIRED if expired else DROP_PACKET_TOO_LARGE)
+            self.finish(delivery.position)
+        if outbound.owed is not None:
+            self._keep_sent()
+            if outbound.wants_backlog():
+                self._read_backlog()
+
+    def finish(self, position: int) -> None:
+        """The client has what it was owed at this position, or never will."""
+        owed = self.session.outbound.owed
+        if owed is not None and position:
+            owed.finish(position)
+            committer = self.broker.committer
+            committer.release(position)
+            committer.touch(self)
+
+    def _keep_sent(self) -> None:
+        """Keep the packet identifiers of the QoS 2 deliveries just sent: they leave after that.
+
+        A client that has one must not be sent the same message under another. [MQTT-4.3.3-1]
+        """
+        outbound = self.session.outbound
+        if not outbound.assigned:
+            return
+        for packet_id in outbound.assigned:
+            delivery = outbound.inflight.get(packet_id)
+            if delivery is not None:
+                row = OutboundRow(self.number, packet_id, delivery.position, False)
+                self._keep_outbound(packet_id, row)
+        outbound.assigned.clear()
+
+    def _keep_outbound(self, packet_id: int, row: OutboundRow | None) -> None:
+        committer = self.broker.committer
+        committer.group.outbound[self.number, packet_id] = row
+        if self.client is not None:
+            self.client.keep(committer.must_keep())
+
+    def keep_inbound(self, packet_id: int, held: bool) -> None:
+        """Keep, or forget, a QoS 2 identifier of the client's; its answer leaves after that."""
+        if self.session.outbound.owed is not None and self.client is not None:
+            committer = self.broker.committer
+            committer.group.inbound[self.number, packet_id] = held
+            self.client.keep(committer.must_keep())
+
+    def hold_until(self, group: int, packet_id: int) -> None:
+        """Let go of a QoS 2 identifier again if its message cannot be made durable."""
+        self._held_until.append((group, packet_id))
+        self.broker.committer.wait(group, self)
+
+    def committed(self, group: int, error: Exception | None) -> None:
+        """The client's QoS 2 messages of the group are safe, or were never taken."""
+        waiting: list[tuple[int, int]] = []
+        for held_group, packet_id in self._held_until:
+            if held_group > group:
+                waiting.append((held_group, packet_id))
+            elif error is not None:
+                self.session.inbound.release(packet_id)
+        self._held_until = waiting
+
+    def room(self) -> None:
+        """A session takes in nothing by itself."""
+
+    def progress_row(self) -> ProgressRow | None:
+        """How far the session has come in the log."""
+        owed = self.session.outbound.owed
+        if owed is None or self.ended:
+            return None
+        return ProgressRow(self.number, owed.cursor(), owed.sent, owed.finished_beyond())
+
+    def _read_backlog(self) -> None:
+        """Have the next messages of the backlog read from the log."""
+        taken = self.session.outbound.take_backlog()
+        self.broker.store.read(
+            [position for position, _ in taken], lambda entries: self._queue_read(taken, entries)
+        )
+
+    def _queue_read(self, taken: list[tuple[int, int]], entries: Sequence[bytes | None]) -> None:
+        if self.ended:
+            return
+        owed = self.session.outbound.owed
+        assert owed is not None
+        deliveries: list[Delivery] = []
+        missing: list[int] = []
+        for (position, flags), entry in zip(taken, entries, strict=True):
+            if entry is None:
+                missing.append(position)  # Its commit failed: it was never acknowledged.
+            else:
+                deliveries.append(self._delivery_of(position, flags, entry, owed))
+        self.session.outbound.queue_read(deliveries)
+        for position in missing:
+            self.finish(position)
+        self.advance(self.broker.now)
+        self.broker.request_turn()
+
+    def _delivery_of(self, position: int, flags: int, entry: bytes, owed: Owed) -> Delivery:
+        message = decode_message(entry, self.broker.committer.wall_minus_monotonic).message
+        message.position = position
+        share = ""
+        if flags & SHARED:
+            share = owed.share_of.pop(position, "")
+        identifiers = self.session.identifiers_for(message.topic, share)
+        return Delivery(
+            message, flags & QOS_MASK, flags & RETAIN != 0, identifiers, share, position
+        )
 
     def send_retained(self, stream: RetainedStream) -> None:
         """Owe the client the retained messages of a new subscription."""
@@ -235,7 +391,7 @@ class SessionActor(Subscriber, Actor, Timed):
         streams = self.streams
         outbound = self.session.outbound
         count = 0
-        while streams and outbound.has_room(client.link, client.io.unsent_bytes):
+        while streams and outbound.has_room(client.link, client.unsent_bytes()):
             if count >= RETAINED_PER_TURN:
                 self.queued = True
                 self.broker.scheduler.later.append(self)
@@ -259,10 +415,52 @@ class SessionActor(Subscriber, Actor, Timed):
     def set_expiry(self, seconds: int) -> None:
         """Change how long the session outlives its link."""
         session = self.session
-        if session.expiry_seconds or seconds:
-            self.broker.committer.add(SessionRecord(self.client_id, seconds))
         session.expiry_seconds = seconds
-        self.durable = session.durable
+        if seconds and session.outbound.owed is None:
+            session.outbound.owed = Owed(self.broker.committer.end())
+            self.durable = True
+        self.keep()
+
+    def set_will(self, will: PendingWill | None) -> None:
+        """Take the client's will, or give it up."""
+        if self.session.will is None and will is None:
+            return
+        self.session.will = will
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep the session's own row, where it has to be found again: durable, or with a will.
+
+        A client that waits for an answer gets it after that.
+        """
+        session = self.session
+        committer = self.broker.committer
+        if not self.durable and session.will is None:
+            if self.number and not self.ended:
+                committer.group.sessions[self.number] = None
+                self.number = 0
+            return
+        if self.number == 0:
+            self.number = committer.new_session_number()
+        detached_at = None
+        if self.client is None:
+            detached_at = self.detached_at + committer.wall_minus_monotonic
+        will: bytes | None = None
+        delay_seconds = 0
+        if session.will is not None:
+            message = message_from_will(session.will.will, self.client_id, self.broker.now)
+            will = encode_message(message, committer.wall_minus_monotonic, ())
+            delay_seconds = session.will.delay_seconds
+        committer.group.sessions[self.number] = SessionRow(
+            self.number,
+            self.client_id,
+            session.expiry_seconds,
+            detached_at,
+            will,
+            delay_seconds,
+        )
+        if self.client is not None:
+            self.client.keep(committer.must_keep())
 
     def due(self, now: float) -> None:
         """A deadline of the session without a link: its will or its end."""

@@ -10,7 +10,7 @@ from rookery.message import NO_IDENTIFIERS
 from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, UnsubAck, Unsubscribe
 from rookery.mqtt.topics import split_share, validate_topic_filter
 from rookery.mqtt.types import ReasonCode
-from rookery.ports import SubscriptionRecord
+from rookery.records import SubscriptionRow
 from rookery.routing.subscriber import Subscription
 from rookery.session.session import GrantedSubscription
 
@@ -61,7 +61,8 @@ class Subscribing:
         share, topic_filter = (None, written) if shared is None else shared
         qos_max = request.qos_max
         session = actor.session
-        is_new = written not in session.subscriptions
+        known = session.subscriptions.get(written)
+        is_new = known is None
         # [MQTT-3.8.4-3] The same topic filter again replaces the subscription.
         session.subscriptions[written] = GrantedSubscription(
             topic_filter,
@@ -70,6 +71,7 @@ class Subscribing:
             request.no_local,
             request.retain_as_published,
             identifier,
+            self._broker.committer.end() if known is None else known.began,
         )
         self._broker.router.subscribe(
             actor,
@@ -84,8 +86,8 @@ class Subscribing:
             share,
         )
         self._broker.stats.subscriptions_made += 1
-        if session.durable:
-            self._broker.committer.add(SubscriptionRecord(actor.client_id, written, qos_max))
+        if actor.durable:
+            self._keep(actor, written, session.subscriptions[written])
         handling = request.retain_handling
         if share is None and (
             handling == RETAIN_ALWAYS or (handling == RETAIN_IF_NEW and is_new)
@@ -119,6 +121,24 @@ class Subscribing:
             return ReasonCode.NOT_AUTHORIZED
         return ReasonCode.SUCCESS
 
+    def _keep(self, actor: SessionActor, written: str, granted: GrantedSubscription | None) -> None:
+        """Keep a durable session's subscription as it is now; its answer leaves after that."""
+        committer = self._broker.committer
+        row: SubscriptionRow | None = None
+        if granted is not None:
+            row = SubscriptionRow(
+                actor.number,
+                written,
+                granted.qos_max,
+                granted.no_local,
+                granted.retain_as_published,
+                granted.identifier,
+                granted.began,
+            )
+        committer.group.subscriptions[actor.number, written] = row
+        if actor.client is not None:
+            actor.client.keep(committer.must_keep())
+
     def unsubscribe(self, client: ClientLink, actor: SessionActor, packet: Unsubscribe) -> None:
         """End each subscription and answer. [MQTT-3.10.4-4] [MQTT-3.10.4-5]"""
         codes: list[ReasonCode] = []
@@ -130,8 +150,8 @@ class Subscribing:
                 continue
             self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
             self._broker.stats.subscriptions_ended += 1
-            if session.durable:
-                self._broker.committer.add(SubscriptionRecord(actor.client_id, written, -1))
+            if actor.durable:
+                self._keep(actor, written, None)
             codes.append(ReasonCode.SUCCESS)
         client.link.send(UnsubAck(packet.packet_id, codes))
         self._broker.stats.packets_sent += 1

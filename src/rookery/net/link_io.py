@@ -99,7 +99,7 @@ class LinkIO(LinkHandle, Pollable, Timed):
         self._dirty = False
         if not self._open:
             return
-        data = self.client.link.take_output()
+        data = self.client.take_output()
         stack = self._stack
         if stack is not None and data:
             data = stack.send(data)
@@ -145,7 +145,7 @@ class LinkIO(LinkHandle, Pollable, Timed):
 
     def has_output(self) -> bool:
         """Whether something is still to be written, to the client or by this turn."""
-        return self._dirty or self._pending is not None
+        return self._dirty or self._pending is not None or self.client.held_bytes > 0
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""

@@ -22,6 +22,8 @@ class Subscriber:
         """Whether the session has a live link."""
         self.durable = False
         """Whether the session outlives its link, so that what it is owed must be kept."""
+        self.number = 0
+        """What the session is called where it is kept; 0 when it is not."""
 
     def tell(self, delivery: Delivery) -> None:
         """Put a delivery into the session's mailbox, without waiting."""

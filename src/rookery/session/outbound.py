@@ -194,6 +194,10 @@ class Outbound:
             and self.queue_length() < QUEUE_IN_MEMORY_MAX
         )
 
+    def owe(self, delivery: Delivery) -> bool:
+        """Put into the backlog what the last process left; False when that is over the limits."""
+        return self._enqueue(delivery, None) == QUEUED
+
     def take_backlog(self) -> list[tuple[int, int]]:
         """Take the next positions, to be read; until ``queue_read`` nothing overtakes them."""
         owed = self.owed
@@ -271,8 +275,7 @@ class Outbound:
         self._last_packet_id = packet_id
         self.inflight[packet_id] = delivery
         if owed is not None:
-            if delivery.position > owed.sent:
-                owed.sent = delivery.position
+            owed.sent = max(owed.sent, delivery.position)
             if delivery.qos == 2:
                 self.assigned.append(packet_id)
         return SENT

@@ -25,10 +25,17 @@ class Owed:
         """Up to here the last process may have sent without an acknowledgement: DUP. [MQTT-3.3.1-1]"""
         self.share_of: dict[int, str] = {}
         """The share groups of backlog positions that came by one."""
+        self.cursor_at_start: int = 0
+        """Where the session had come when the process began."""
         self._out: deque[int] = deque()
         self._finished: set[int] = set()
         self._end: int = end
         """Every position from here on is still to come, when nothing is owed."""
+
+    def start_at(self, cursor: int) -> None:
+        """Go on where the last process left off."""
+        self.cursor_at_start = cursor
+        self._end = cursor
 
     def take_out(self, position: int) -> None:
         """A position is on its way to the client; they come in ascending order."""

@@ -1,6 +1,8 @@
 """A session: everything the node remembers of one client. (MQTT 5.0, 4.1)"""
 
+from rookery.message import NO_IDENTIFIERS
 from rookery.mqtt.packets import Will
+from rookery.mqtt.topics import matches
 from rookery.mqtt.types import SESSION_NEVER_EXPIRES
 from rookery.session.inbound import Inbound
 from rookery.session.outbound import Outbound
@@ -17,6 +19,7 @@ class GrantedSubscription:
         no_local: bool,
         retain_as_published: bool,
         identifier: int,
+        began: int = 0,
     ) -> None:
         self.topic_filter = topic_filter
         """Without the share prefix."""
@@ -27,6 +30,8 @@ class GrantedSubscription:
         self.retain_as_published = retain_as_published
         self.identifier = identifier
         """The subscription identifier; 0 is none."""
+        self.began = began
+        """The position in the message log from which on it holds."""
 
 
 class PendingWill:
@@ -52,6 +57,26 @@ class Session:
         self.inbound = inbound
         self.outbound = outbound
         self.will: PendingWill | None = None
+
+    def identifiers_for(self, topic: str, share: str) -> tuple[int, ...]:
+        """The subscription identifiers that a message of the log carries to this client.
+
+        They are those of the subscriptions of now; the log does not keep them. [MQTT-3.3.4-3]
+        """
+        if share:
+            granted = self.subscriptions.get(share)
+            if granted is None or not granted.identifier:
+                return NO_IDENTIFIERS
+            return (granted.identifier,)
+        found: list[int] = []
+        for granted in self.subscriptions.values():
+            if (
+                granted.identifier
+                and granted.share is None
+                and matches(granted.topic_filter, topic)
+            ):
+                found.append(granted.identifier)
+        return tuple(sorted(found)) if found else NO_IDENTIFIERS
 
     @property
     def durable(self) -> bool:

@@ -1,0 +1,267 @@
+"""From what the store holds back to a running broker: sessions, subscriptions, what each is owed.
+
+The log says what was published and not who is owed it. That follows from the subscriptions: every entry is
+matched once more, in order, and each durable session that matches is owed it, unless its progress says
+that it is done with it or its subscription began later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from rookery.engine.session_actor import SessionActor
+from rookery.message import Delivery, Message
+from rookery.mqtt.errors import PeerFault
+from rookery.mqtt.packets import Will
+from rookery.mqtt.topics import matches, split_share
+from rookery.ports import Principal
+from rookery.records import (
+    Entry,
+    Loaded,
+    OutboundRow,
+    ProgressRow,
+    SessionRow,
+    SubscriptionRow,
+    decode_message,
+    position_of,
+)
+from rookery.routing.subscriber import Recipient, Subscription
+from rookery.session.owed import Owed
+from rookery.session.session import GrantedSubscription, PendingWill
+
+if TYPE_CHECKING:
+    from rookery.engine.broker import Broker
+
+BLOCKS_AT_A_TIME: Final = 16
+
+
+class Recovery:
+    """Brings one broker back to where the store's last user left it."""
+
+    def __init__(self, broker: Broker, loaded: Loaded) -> None:
+        self._broker = broker
+        self._loaded = loaded
+        self._actors: dict[int, SessionActor] = {}
+        self._finished: dict[int, set[int]] = {}
+        """By session: positions from its cursor on that are done with."""
+        self._retained: dict[int, str] = {}
+        self._outbound: dict[int, list[OutboundRow]] = {}
+        """By position: QoS 2 deliveries under way."""
+        self.entries: int = 0
+        """How many entries of the log were read."""
+        self.damaged: int = 0
+        """How many of them could not be."""
+
+    async def run(self) -> None:
+        """Recover everything; the listeners are not open yet."""
+        loaded = self._loaded
+        committer = self._broker.committer
+        committer.start_from(loaded)
+        for row in loaded.sessions:
+            self._restore_session(row)
+        for subscription in loaded.subscriptions:
+            self._restore_subscription(subscription)
+        for progress in loaded.progress:
+            self._restore_progress(progress)
+        for number, packet_id in loaded.inbound:
+            if number in self._actors:
+                self._actors[number].session.inbound.hold(packet_id)
+        for outbound in loaded.outbound:
+            self._restore_outbound(outbound)
+        for topic, position in loaded.retained:
+            self._retained[position] = topic
+        for start in range(0, len(loaded.blocks), BLOCKS_AT_A_TIME):
+            blocks = loaded.blocks[start : start + BLOCKS_AT_A_TIME]
+            for block, entries in zip(
+                blocks, await self._broker.store.read_blocks(blocks), strict=True
+            ):
+                self._restore_block(block, entries)
+        self._resume_time()
+
+    def _restore_session(self, row: SessionRow) -> None:
+        broker = self._broker
+        principal = Principal(name=None, client_id=row.client_id)
+        actor = broker.registry.restore(row.client_id, principal)
+        actor.number = row.number
+        actor.session.expiry_seconds = row.expiry_seconds
+        if row.expiry_seconds:
+            actor.session.outbound.owed = Owed(broker.committer.end())
+            actor.durable = True
+        if row.will is not None:
+            entry = self._decode(row.will)
+            if entry is not None:
+                will = will_of(entry.message)
+                actor.session.will = PendingWill(will, row.will_delay_seconds)
+        at_wall = row.detached_at_wall
+        if at_wall is None:
+            at_wall = self._loaded.alive_at_wall
+        actor.detached_at = at_wall - broker.committer.wall_minus_monotonic
+        self._actors[row.number] = actor
+
+    def _restore_subscription(self, row: SubscriptionRow) -> None:
+        actor = self._actors.get(row.number)
+        if actor is None:
+            return
+        shared = split_share(row.topic_filter)
+        share, topic_filter = (None, row.topic_filter) if shared is None else shared
+        actor.session.subscriptions[row.topic_filter] = GrantedSubscription(
+            topic_filter,
+            share,
+            row.qos_max,
+            row.no_local,
+            row.retain_as_published,
+            row.identifier,
+            row.began,
+        )
+        self._broker.router.subscribe(
+            actor,
+            Subscription(
+                topic_filter,
+                row.qos_max,
+                row.no_local,
+                row.retain_as_published,
+                0,
+                row.identifier,
+            ),
+            share,
+        )
+
+    def _restore_progress(self, row: ProgressRow) -> None:
+        actor = self._actors.get(row.number)
+        owed = None if actor is None else actor.session.outbound.owed
+        if owed is not None:
+            owed.sent = row.sent
+            owed.resend_until = row.sent
+            owed.start_at(row.cursor)
+            self._finished[row.number] = set(row.done)
+
+    def _restore_outbound(self, row: OutboundRow) -> None:
+        actor = self._actors.get(row.number)
+        if actor is None:
+            return
+        if row.released:
+            actor.session.outbound.released[row.packet_id] = True
+        elif row.position:
+            self._outbound.setdefault(row.position, []).append(row)
+
+    def _restore_block(self, block: int, entries: Sequence[bytes | None]) -> None:
+        committer = self._broker.committer
+        for index, data in enumerate(entries):
+            self.entries += 1
+            entry = None if data is None else self._decode(data)
+            if entry is None:
+                self.damaged += 1
+                continue
+            position = position_of(block, index)
+            entry.message.position = position
+            if position in self._retained:
+                self._restore_retained(entry.message)
+            if entry.targets:
+                for number in entry.targets:
+                    self._owe_target(number, entry.message)
+            else:
+                self._owe_matching(entry.message)
+        if not committer.referred(block):
+            committer.group.finished_blocks.append(block)
+
+    def _restore_retained(self, message: Message) -> None:
+        broker = self._broker
+        if message.expired(broker.now):
+            broker.committer.group.retained[message.topic] = None
+            return
+        broker.retained.put(message)
+        broker.committer.refer(message.position, 1)
+        broker.expire_retained_later(message)
+
+    def _owe_matching(self, message: Message) -> None:
+        for matched in self._broker.router.match(message.topic).recipients:
+            actor = matched.subscriber
+            assert isinstance(actor, SessionActor)
+            recipient: Recipient | None = matched
+            if matched.no_local and actor.client_id == message.publisher:
+                recipient = matched.own
+            if recipient is None or not began(actor, message):
+                continue
+            qos = min(message.qos, recipient.qos_max)
+            if qos:
+                retain = message.retain and recipient.retain_as_published
+                delivery = Delivery(
+                    message, qos, retain, recipient.identifiers, "", message.position
+                )
+                self._owe(actor, delivery)
+
+    def _owe_target(self, number: int, message: Message) -> None:
+        actor = self._actors.get(number)
+        if actor is None:
+            return
+        for written, granted in actor.session.subscriptions.items():
+            if granted.share is not None and matches(granted.topic_filter, message.topic):
+                qos = min(message.qos, granted.qos_max)
+                retain = message.retain and granted.retain_as_published
+                identifiers = actor.session.identifiers_for(message.topic, written)
+                if qos:
+                    self._owe(
+                        actor,
+                        Delivery(message, qos, retain, identifiers, written, message.position),
+                    )
+                return
+
+    def _owe(self, actor: SessionActor, delivery: Delivery) -> None:
+        outbound = actor.session.outbound
+        owed = outbound.owed
+        position = delivery.position
+        if owed is None or position < owed.cursor_at_start:
+            return
+        if position in self._finished.get(actor.number, NOTHING):
+            return
+        self._broker.committer.refer(position, 1)
+        for row in self._outbound.get(position, NO_ROWS):
+            if row.number == actor.number:
+                owed.take_out(position)
+                outbound.inflight[row.packet_id] = delivery
+                return
+        if outbound.owe(delivery) is False:
+            self._broker.committer.release(position)
+
+    def _resume_time(self) -> None:
+        """Let run on what waited for a time: expiries and wills, the downtime counted in."""
+        broker = self._broker
+        now = broker.now
+        for actor in self._actors.values():
+            session = actor.session
+            will = session.will
+            if will is not None:
+                actor.will_at = actor.detached_at + session.will_delay_seconds(will)
+                broker.timers.at(max(actor.will_at, now), actor)
+            actor.expires_at = session.expires_at(actor.detached_at)
+            if actor.expires_at is not None:
+                broker.timers.at(max(actor.expires_at, now), actor)
+            actor.keep()
+
+    def _decode(self, data: bytes) -> Entry | None:
+        try:
+            return decode_message(data, self._broker.committer.wall_minus_monotonic)
+        except (PeerFault, IndexError):
+            return None
+
+
+NOTHING: Final[set[int]] = set()
+NO_ROWS: Final[list[OutboundRow]] = []
+
+
+def began(actor: SessionActor, message: Message) -> bool:
+    """Whether one of the session's own subscriptions to the topic held when it was published."""
+    for granted in actor.session.subscriptions.values():
+        if (
+            granted.began <= message.position
+            and granted.share is None
+            and matches(granted.topic_filter, message.topic)
+        ):
+            return True
+    return False
+
+
+def will_of(message: Message) -> Will:
+    """The will that was kept as a message."""
+    return Will(message.topic, message.payload, message.qos, message.retain, message.properties)
