@@ -194,7 +194,9 @@ class Entry:
         """The sessions (by number) chosen by share groups; others get it by their subscriptions."""
 
 
-def encode_message(message: Message, wall_minus_monotonic: float, targets: tuple[int, ...]) -> bytes:
+def encode_message(
+    message: Message, wall_minus_monotonic: float, targets: tuple[int, ...]
+) -> bytes:
     """A message as a log entry."""
     flags = message.qos
     if message.retain:

@@ -11,11 +11,13 @@ from typing import Any, Final
 from rich.console import Console
 
 from rookery_bench import report, wire
-from rookery_bench.environment import describe
-from rookery_bench.peers import PEER_NAMES, PeerError, find_peer
+from rookery_bench.environment import describe, describe_disk
+from rookery_bench.peers import PEER_NAMES, Peer, PeerError, find_peer
 from rookery_bench.run import measure_all
-from rookery_bench.scenarios import SCENARIOS, choose
+from rookery_bench.scenarios import SCENARIOS, Scenario, choose
 
+DEFAULT_PEERS: Final = "rookery,mosquitto"
+DURABLE_PEERS: Final = "rookery,rookery-os,rookery-memory,mosquitto"
 BENCHES: Final = Path("benches")
 BASELINE: Final = BENCHES / "baseline.json"
 RESULTS: Final = BENCHES / "results"
@@ -31,14 +33,13 @@ def arguments(given: list[str]) -> argparse.Namespace:
         description="Measure Rookery's CPU per message, latency and memory next to other brokers.",
         epilog="Cases: " + ", ".join(scenario.name for scenario in SCENARIOS),
     )
-    default_peers = "rookery,mosquitto" + (",flashmq" if "FLASHMQ" in os.environ else "")
     add = parser.add_argument
     add("--cases", metavar="A,B", help="which cases (default: all)")
     add(
         "--peers",
         metavar="A,B",
-        default=default_peers,
-        help=f"which brokers, of {', '.join(PEER_NAMES)} (default: %(default)s)",
+        help=f"which brokers, of {', '.join(PEER_NAMES)} (default: {DEFAULT_PEERS}, and in durable "
+        f"cases {DURABLE_PEERS})",
     )
     add("--rounds", type=int, default=3, help="runs per case and broker (default: 3)")
     add("--seconds", type=float, default=4.0, help="length of a run (default: 4)")
@@ -52,27 +53,50 @@ def arguments(given: list[str]) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
+def peer_names(options: argparse.Namespace, scenario: Scenario) -> list[str]:
+    """Name the brokers of a case: those asked for, else those that it is made to compare."""
+    if options.peers:
+        return str(options.peers).split(",")
+    names = DEFAULT_PEERS if scenario.durable is None else DURABLE_PEERS
+    return [*names.split(","), *(["flashmq"] if "FLASHMQ" in os.environ else [])]
+
+
+def plan_of(options: argparse.Namespace) -> list[tuple[Scenario, list[Peer]]]:
+    """Find the cases and their brokers.
+
+    Raises:
+        ValueError: a name that no case has.
+        PeerError: a broker that is not there.
+    """
+    scenarios = choose(options.cases)
+    if options.mqtt:
+        scenarios = [scenario.with_version(_VERSIONS[options.mqtt]) for scenario in scenarios]
+    names_of = [(scenario, peer_names(options, scenario)) for scenario in scenarios]
+    found = {
+        name: find_peer(name, options.rookery_python, options.flashmq)
+        for name in dict.fromkeys(name for _, names in names_of for name in names)
+    }
+    return [(scenario, [found[name] for name in names]) for scenario, names in names_of]
+
+
 def main(given: list[str]) -> int:
     """Measure, show and keep the result; 1 when a row is invalid or fell, 2 for a wrong call."""
     options = arguments(given)
     console, notes = Console(width=_COLUMNS_MAX), Console(stderr=True)
     try:
-        scenarios = choose(options.cases)
-        peers = [
-            find_peer(name, options.rookery_python, options.flashmq)
-            for name in options.peers.split(",")
-        ]
+        plan = plan_of(options)
         if options.check and not BASELINE.exists():
             raise ValueError(f"there is no {BASELINE} to check against; make it: --save-baseline")
     except (ValueError, PeerError) as error:
         notes.print(f"rookery_bench: {error}", style="red", highlight=False)
         return 2
-    if options.mqtt:
-        scenarios = [scenario.with_version(_VERSIONS[options.mqtt]) for scenario in scenarios]
     rounds, seconds = (1, 1.0) if options.quick else (options.rounds, options.seconds)
-    environment = describe(peers) | {"runs": f"{rounds} of {seconds:g} s, median"}
+    environment = describe({peer.name: peer for _, peers in plan for peer in peers}.values())
+    if any(scenario.durable for scenario, _ in plan):
+        environment["disk"] = describe_disk()
+    environment["runs"] = f"{rounds} of {seconds:g} s, median"
     with notes.status("") as status:
-        runs = measure_all(scenarios, peers, rounds, seconds, status.update)
+        runs = measure_all(plan, rounds, seconds, status.update)
     found = report.build(runs, environment, _baseline())
     _keep(found, options.save_baseline)
     if options.json:
@@ -80,8 +104,8 @@ def main(given: list[str]) -> int:
     else:
         for name, value in environment.items():
             console.print(f"{name}: {value}", highlight=False)
-        console.print(report.as_table(report.summary(found), "CPU per message, memory"))
-        console.print(report.as_table(report.detail(found), "Rates, latency, the load itself"))
+        for title, cells in report.tables(found):
+            console.print(report.as_table(cells, title))
     for fault in found.faults:
         notes.print(f"invalid: {fault}", style="red", highlight=False)
     fell = options.check and any(row.fell for row in found.rows)

@@ -13,6 +13,9 @@ from typing import Final
 
 _CLOCK_OF_PROCESS: Final = 2
 """The kind of CPU clock that counts scheduled time (CPUCLOCK_SCHED of the Linux clock ids)."""
+_SETTLED_READINGS: Final = 5
+_SETTLE_INTERVAL_SECONDS: Final = 0.2
+_SETTLE_SECONDS_MAX: Final = 5.0
 
 
 def cpu_ns(pid: int) -> int:
@@ -43,6 +46,18 @@ def resident_bytes(pid: int) -> int:
         if name == "Rss":
             return int(value.split()[0]) * 1024
     raise ValueError(f"/proc/{pid}/smaps_rollup names no Rss")
+
+
+def settled_resident_bytes(pid: int) -> int:
+    """Read the resident memory of a process until it stays the same for a second."""
+    readings = [resident_bytes(pid)]
+    deadline_ns = time.monotonic_ns() + int(_SETTLE_SECONDS_MAX * 1e9)
+    while time.monotonic_ns() < deadline_ns:
+        time.sleep(_SETTLE_INTERVAL_SECONDS)
+        readings.append(resident_bytes(pid))
+        if len(set(readings[-_SETTLED_READINGS:])) == 1 and len(readings) >= _SETTLED_READINGS:
+            break
+    return readings[-1]
 
 
 class Usage:

@@ -3,7 +3,7 @@
 This is what keeps the load cheaper than the broker: the work in Python is per block, not per packet.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,22 @@ def packet_ids(first_number: int, count: int) -> PacketIds:
     return _PACKET_ID_OF[start : start + count]
 
 
+class Block(Protocol):
+    """Packets of consecutive messages."""
+
+    rows_max: int
+
+    def fill(self, first_number: int, count: int, now_ns: int) -> memoryview:
+        """Return ``count`` packets (at most ``rows_max``), valid until the next call."""
+        ...
+
+
 class PublishBlock:
     """The PUBLISH packets of one publisher, ready but for number, time and packet identifier."""
 
     def __init__(self, topic: str, qos: int, version: int, publisher: int) -> None:
         layout = wire.publish_layout(topic, qos, version)
-        self.rows_max: Final = BLOCK_BYTES // layout.itemsize
+        self.rows_max = BLOCK_BYTES // layout.itemsize
         self._packet_bytes = layout.itemsize
         self._rows = np.zeros(self.rows_max, layout)
         self._rows["head"] = np.frombuffer(wire.publish_head(topic, qos, version), np.uint8)
@@ -53,6 +63,34 @@ class PublishBlock:
         self._sent_ns[:count] = now_ns
         if self._packet_ids is not None:
             self._packet_ids[:count] = packet_ids(first_number, count)
+        return self._view[: count * self._packet_bytes]
+
+
+class TopicsBlock:
+    """The PUBLISH packets of one publisher to many topics in turn, each with numbers of its own.
+
+    Message ``n`` goes to topic ``n % len(topics)``; ``publisher`` in the payload tells the topic.
+    """
+
+    def __init__(self, topics: list[str], qos: int, version: int) -> None:
+        layout = wire.publish_layout(topics[0], qos, version)
+        self.rows_max = BLOCK_BYTES // layout.itemsize
+        self._packet_bytes = layout.itemsize
+        heads = b"".join(wire.publish_head(topic, qos, version) for topic in topics)
+        self._heads = np.frombuffer(heads, np.uint8).reshape(len(topics), -1)
+        self._rows = np.zeros(self.rows_max, layout)
+        self._rows["filler"] = ord(".")
+        self._view = self._rows.view(np.uint8).data
+
+    def fill(self, first_number: int, count: int, now_ns: int) -> memoryview:
+        """Return ``count`` packets (at most ``rows_max``), valid until the next call."""
+        numbers, topics = np.divmod(_COUNT_UP[:count] + first_number, len(self._heads))
+        rows = self._rows[:count]
+        rows["head"] = self._heads[topics]
+        rows["number"] = numbers
+        rows["publisher"] = topics
+        rows["sent_ns"] = now_ns
+        rows["packet_id"] = packet_ids(first_number, count)
         return self._view[: count * self._packet_bytes]
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Final
 
 from rookery_bench import wire
-from rookery_bench.accounting import Usage, resident_bytes
+from rookery_bench.accounting import Usage, settled_resident_bytes
 from rookery_bench.latency import percentiles
 from rookery_bench.links import Address, open_link, subscribe
 from rookery_bench.measurement import Measurement, per_unit
@@ -20,9 +20,6 @@ _TURN_SECONDS: Final = 0.0003
 connects enough under way to last longer."""
 _FIRST_CLIENTS: Final = 20
 """Connected before the count begins, so that what a broker does once is not counted."""
-_SETTLED_READINGS: Final = 5
-_SETTLE_INTERVAL_SECONDS: Final = 0.2
-_SETTLE_SECONDS_MAX: Final = 5.0
 
 
 class Crowd:
@@ -60,12 +57,12 @@ class Crowd:
 
     def _measure_memory(self) -> Measurement:
         self._prepare()
-        before = self._settled_bytes()
+        before = settled_resident_bytes(self._broker_pid)
         self._connect_all()
         for index, link in enumerate(self._links[_FIRST_CLIENTS:]):
             link.setblocking(True)
             subscribe(link, f"bench/idle/{index:04d}", 1, self._load.version)
-        growth = self._settled_bytes() - before
+        growth = settled_resident_bytes(self._broker_pid) - before
         return Measurement(growth / self._load.clients, None, None, None, None)
 
     def _connect_all(self) -> None:
@@ -104,17 +101,6 @@ class Crowd:
             raise wire.WireError("the broker closed the connection or sent half a CONNACK")
         wire.expect_connack(found[0], found[1])
         self._latencies_ns.append(time.monotonic_ns() - started_ns)
-
-    def _settled_bytes(self) -> int:
-        """Read the broker's memory until it stays the same."""
-        readings = [resident_bytes(self._broker_pid)]
-        deadline_ns = time.monotonic_ns() + int(_SETTLE_SECONDS_MAX * 1e9)
-        while time.monotonic_ns() < deadline_ns:
-            time.sleep(_SETTLE_INTERVAL_SECONDS)
-            readings.append(resident_bytes(self._broker_pid))
-            if len(set(readings[-_SETTLED_READINGS:])) == 1 and len(readings) >= _SETTLED_READINGS:
-                break
-        return readings[-1]
 
     def close(self) -> None:
         """Disconnect all clients."""

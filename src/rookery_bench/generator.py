@@ -15,7 +15,7 @@ from rookery_bench.accounting import Usage, cpu_ns
 from rookery_bench.blocks import PublishBlock
 from rookery_bench.latency import LatencySamples
 from rookery_bench.links import Address, Publisher, Subscriber, open_link, subscribe
-from rookery_bench.measurement import Measurement, per_unit
+from rookery_bench.measurement import Measurement, per_unit, with_acks
 from rookery_bench.scenarios import Saturating
 from rookery_bench.sequence import Sequence
 
@@ -59,7 +59,9 @@ class Generator:
         layout = wire.publish_layout(topics[0], load.qos, load.version)
         for index in range(load.subscribers):
             sources = [index] if pairs else range(load.publishers)
-            link = open_link(address, f"bench-sub-{index}", load.version)
+            link = open_link(
+                address, f"bench-sub-{index}", load.version, persistent=load.persistent
+            )
             sequences = {source: Sequence() for source in sources}
             self.subscribers.append(Subscriber(link, layout, load.qos, sequences, self._latency))
             topic_filter = topics[sources[0]] if len(sources) == 1 else "bench/load/+"
@@ -79,10 +81,12 @@ class Generator:
             self._turns_until(time.monotonic_ns() + int(warm_up_seconds * 1e9))
             usage.restart()
             self._latency.restart()
-            received = self._received
+            received, acked = self._received, self._acked
             self._turns_until(time.monotonic_ns() + int(seconds * 1e9))
             units = self._received - received
             measured = per_unit(usage, units, self._latency.percentiles(), [])
+            if self._load.qos:
+                measured = with_acks(measured, self._acked - acked, units)
             self._drain()
         except (OSError, wire.WireError) as error:
             return Measurement(0.0, None, None, None, None, [str(error)])
@@ -96,6 +100,10 @@ class Generator:
     @property
     def _received(self) -> int:
         return sum(subscriber.received for subscriber in self.subscribers)
+
+    @property
+    def _acked(self) -> int:
+        return sum(publisher.acked for publisher in self.publishers)
 
     @property
     def _under_way(self) -> int:

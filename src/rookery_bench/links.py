@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rookery_bench import wire
-from rookery_bench.blocks import ACK_BYTES, AckBlock, AckSeries, PublishBlock, find_runs
+from rookery_bench.blocks import ACK_BYTES, AckBlock, AckSeries, Block, find_runs
 from rookery_bench.latency import LatencySamples
 from rookery_bench.sequence import Numbers, Sequence
 
@@ -40,7 +40,9 @@ class Address:
         self.password = password
 
 
-def open_link(address: Address, client_id: str, version: int) -> socket.socket:
+def open_link(
+    address: Address, client_id: str, version: int, *, persistent: bool = False
+) -> socket.socket:
     """Connect a client and wait for its CONNACK (a blocking socket).
 
     Raises:
@@ -50,7 +52,11 @@ def open_link(address: Address, client_id: str, version: int) -> socket.socket:
     link = socket.create_connection((address.host, address.port), _HANDSHAKE_SECONDS)
     try:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link.sendall(wire.connect(client_id, address.username, address.password, version))
+        link.sendall(
+            wire.connect(
+                client_id, address.username, address.password, version, persistent=persistent
+            )
+        )
         wire.expect_connack(*read_packet(link))
     except (OSError, wire.WireError):
         link.close()
@@ -193,12 +199,15 @@ class Subscriber(Link):
 
 
 class Publisher(Link):
-    """Keeps ``window`` messages under way, from the sending to the last delivery and the last ack."""
+    """Keeps ``window`` messages under way, from the sending to the last delivery and the last ack.
+
+    Without ``deliveries`` nobody waits for the messages, and the ack is all that counts.
+    """
 
     def __init__(
         self,
         link: socket.socket,
-        block: PublishBlock,
+        block: Block,
         qos: int,
         window: int,
         deliveries: list[Sequence],
@@ -218,7 +227,7 @@ class Publisher(Link):
     @property
     def under_way(self) -> int:
         """How many messages are not yet delivered to all, or not yet acknowledged."""
-        finished = min(sequence.expected for sequence in self._deliveries)
+        finished = min((each.expected for each in self._deliveries), default=self.sent)
         return self.sent - (min(finished, self.acked) if self._qos else finished)
 
     def publish(self, now_ns: int) -> None:
@@ -226,12 +235,15 @@ class Publisher(Link):
         if self.unsent:
             self.flush()
             return
-        room = min(self._window - self.under_way, self._portion)
-        while room > 0:
-            count = min(room, self._block.rows_max)
+        self.send_messages(min(self._window - self.under_way, self._portion), now_ns)
+
+    def send_messages(self, wanted: int, now_ns: int) -> None:
+        """Send so many messages, whatever is under way."""
+        while wanted > 0:
+            count = min(wanted, self._block.rows_max)
             self.send(self._block.fill(self.sent, count, now_ns))
             self.sent += count
-            room -= count
+            wanted -= count
 
     def read(self, now_ns: int) -> None:
         """Take the acks that have come."""

@@ -1,6 +1,6 @@
 """What one run of one case against one broker gave."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rookery_bench.accounting import Usage
 from rookery_bench.latency import Percentiles
@@ -19,6 +19,10 @@ class Measurement:
     """The part of the time in which the broker had the CPU: near 1 it was the bottleneck."""
     latency: Percentiles | None
     faults: list[str] = field(default_factory=list)
+    acked_per_second: float | None = None
+    """Messages that the publishers have been told are safe."""
+    ack_latency: Percentiles | None = None
+    """From sending to the ack, where the load looks at that."""
 
 
 def per_unit(
@@ -36,3 +40,10 @@ def per_unit(
         latency=latency,
         faults=faults,
     )
+
+
+def with_acks(measured: Measurement, acked: int, units: int) -> Measurement:
+    """Add the rate of the acks that came in the time in which ``units`` were delivered."""
+    if not units or measured.per_second is None:
+        return measured
+    return replace(measured, acked_per_second=measured.per_second * acked / units)

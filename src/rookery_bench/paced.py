@@ -30,7 +30,9 @@ _PACKET_ID: Final = struct.Struct(">H")
 class Pair:
     """One publisher, one subscriber and at most one message between them."""
 
-    def __init__(self, index: int, address: Address, version: int) -> None:
+    def __init__(
+        self, index: int, address: Address, version: int, *, persistent: bool = False
+    ) -> None:
         topic = f"bench/paced/{index:04d}"
         layout = wire.publish_layout(topic, _QOS, version)
         self._packet = bytearray(PublishBlock(topic, _QOS, version, index).fill(0, 1, 0))
@@ -41,7 +43,7 @@ class Pair:
         self._acks = self._messages = b""
         self.sent = self.acked = self.delivered = 0
         self.faults: list[str] = []
-        self.subscriber = open_link(address, f"bench-sub-{index}", version)
+        self.subscriber = open_link(address, f"bench-sub-{index}", version, persistent=persistent)
         subscribe(self.subscriber, topic, _QOS, version)
         self.publisher = open_link(address, f"bench-pub-{index}", version)
         for link in (self.subscriber, self.publisher):

@@ -26,10 +26,11 @@ from rookery_bench.links import Address, open_link
 
 USERNAME: Final = "bench"
 PASSWORD: Final = "rookery-bench"
-_START_SECONDS: Final = 20.0
+_START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 _PASSWORD_TOOL: Final = "mosquitto_passwd"
 _WINDOW_MAX: Final = 4_096
+_AUTOSAVE_SECONDS: Final = 1
 
 
 class PeerError(Exception):
@@ -42,6 +43,19 @@ class Broker:
 
     pid: int
     address: Address
+    start_seconds: float
+    """From the start of the process to the first CONNACK."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a broker's configuration is written for."""
+
+    folder: Path
+    """For the configuration and all that the broker keeps."""
+    port: int
+    durable: bool
+    """Whether brokers that keep nothing by default are to keep persistent sessions."""
 
 
 @dataclass(frozen=True)
@@ -50,30 +64,43 @@ class Peer:
 
     name: str
     version: str
-    command: Callable[[Path, int], list[str]]
-    """Writes the configuration into a folder, for a port, and returns the command line."""
+    command: Callable[[Setting], list[str]]
+    """Writes the configuration and returns the command line."""
     environment: dict[str, str]
 
     @contextmanager
-    def running(self, core: int | None) -> Iterator[Broker]:
+    def running(self, core: int | None, *, durable: bool = False) -> Iterator[Broker]:
         """Start the broker in a folder of its own, on one core; stop it at the end.
 
         Raises:
             PeerError: it ends at once or never accepts a client.
         """
-        with TemporaryDirectory(prefix=f"bench-{self.name}-") as folder:
-            port = free_port()
-            command = self.command(Path(folder), port)
-            with (Path(folder) / "output").open("wb") as output, on_core(core):
-                process = subprocess.Popen(
-                    command, cwd=folder, env=self.environment, stdout=output, stderr=output
-                )
-            try:
-                address = Address(port, USERNAME, PASSWORD)
-                self._wait(process, address, Path(folder) / "output")
-                yield Broker(process.pid, address)
-            finally:
-                _stop(process)
+        with (
+            TemporaryDirectory(prefix=f"bench-{self.name}-") as folder,
+            self.started(Setting(Path(folder), free_port(), durable), core) as broker,
+        ):
+            yield broker
+
+    @contextmanager
+    def started(self, setting: Setting, core: int | None) -> Iterator[Broker]:
+        """Start the broker in a folder, where it finds what it left there; stop it at the end.
+
+        Raises:
+            PeerError: it ends at once or never accepts a client.
+        """
+        folder = setting.folder
+        command = self.command(setting)
+        started_ns = time.monotonic_ns()
+        with (folder / "output").open("wb") as output, on_core(core):
+            process = subprocess.Popen(
+                command, cwd=folder, env=self.environment, stdout=output, stderr=output
+            )
+        try:
+            address = Address(setting.port, USERNAME, PASSWORD)
+            self._wait(process, address, folder / "output")
+            yield Broker(process.pid, address, (time.monotonic_ns() - started_ns) / 1e9)
+        finally:
+            _stop(process)
 
     def _wait(self, process: subprocess.Popen[bytes], address: Address, output: Path) -> None:
         deadline = time.monotonic_ns() + _START_SECONDS * 1e9
@@ -130,10 +157,17 @@ def _password_file(folder: Path) -> Path:
     return path
 
 
-def _mosquitto_command(executable: str) -> Callable[[Path, int], list[str]]:
-    def command(folder: Path, port: int) -> list[str]:
+def _mosquitto_command(executable: str) -> Callable[[Setting], list[str]]:
+    def command(setting: Setting) -> list[str]:
+        folder = setting.folder
+        # It writes its whole state, and syncs that file, at this interval and not per message.
+        kept = [
+            "persistence true",
+            f"persistence_location {folder}/",
+            f"autosave_interval {_AUTOSAVE_SECONDS}",
+        ]
         lines = [
-            f"listener {port} 127.0.0.1",
+            f"listener {setting.port} 127.0.0.1",
             "allow_anonymous false",
             f"password_file {_password_file(folder)}",
             f"max_inflight_messages {_WINDOW_MAX}",
@@ -141,6 +175,7 @@ def _mosquitto_command(executable: str) -> Callable[[Path, int], list[str]]:
             "set_tcp_nodelay true",
             "log_type error",
             "log_type warning",
+            *(kept if setting.durable else []),
             *(["user root"] if os.geteuid() == 0 else []),
         ]
         return [executable, "-c", _written(folder, "mosquitto.conf", lines)]
@@ -148,8 +183,9 @@ def _mosquitto_command(executable: str) -> Callable[[Path, int], list[str]]:
     return command
 
 
-def _flashmq_command(executable: str) -> Callable[[Path, int], list[str]]:
-    def command(folder: Path, port: int) -> list[str]:
+def _flashmq_command(executable: str) -> Callable[[Setting], list[str]]:
+    def command(setting: Setting) -> list[str]:
+        folder = setting.folder
         lines = [
             f"log_file {folder / 'flashmq.log'}",
             "log_level warning",
@@ -166,7 +202,7 @@ def _flashmq_command(executable: str) -> Callable[[Path, int], list[str]]:
             "  tcp_nodelay true",
             "  inet_protocol ip4",
             "  inet4_bind_address 127.0.0.1",
-            f"  port {port}",
+            f"  port {setting.port}",
             "}",
         ]
         return [executable, "--config-file", _written(folder, "flashmq.conf", lines)]
@@ -174,13 +210,13 @@ def _flashmq_command(executable: str) -> Callable[[Path, int], list[str]]:
     return command
 
 
-def _rookery_command(python: str) -> Callable[[Path, int], list[str]]:
-    def command(folder: Path, port: int) -> list[str]:
+def _rookery_command(python: str, durability: str) -> Callable[[Setting], list[str]]:
+    def command(setting: Setting) -> list[str]:
         user = {"username": USERNAME, "password": PASSWORD, "algorithm": "sha256", "enabled": True}
         config = {
             "broker": {
                 "node_id": "bench",
-                "mqtt_port": port,
+                "mqtt_port": setting.port,
                 "grpc_port": free_port(),
                 "metrics_port": free_port(),
                 "dashboard_port": free_port(),
@@ -195,7 +231,7 @@ def _rookery_command(python: str) -> Callable[[Path, int], list[str]]:
             "log": {"level": "warning"},
         }
         # JSON is YAML.
-        path = _written(folder, "rookery.yaml", [json.dumps(config)])
+        path = _written(setting.folder, "rookery.yaml", [json.dumps(config)])
         return [python, "-m", "rookery", "start", "-c", path]
 
     return command
@@ -252,7 +288,12 @@ _CORE_PROBE: Final = (
 )
 
 
-def find_rookery(name: str, python: str, source: Path | None) -> Peer:
+DURABILITIES: Final = ("fsync", "os", "memory")
+
+
+def find_rookery(
+    name: str, python: str, source: Path | None, durability: str = DURABILITIES[0]
+) -> Peer:
     """Find Rookery: as installed for a Python, or interpreted from a source folder.
 
     Raises:
@@ -264,10 +305,17 @@ def find_rookery(name: str, python: str, source: Path | None) -> Peer:
     version = _first_line([python, "-c", _CORE_PROBE], **environment)
     if not version.endswith(("compiled", "interpreted")):
         raise PeerError(f"{name}: {python} cannot import rookery ({version})")
-    return Peer(name, version, _rookery_command(python), environment)
+    return Peer(name, version, _rookery_command(python, durability), environment)
 
 
-PEER_NAMES: Final = ("rookery", "rookery-interpreted", "mosquitto", "flashmq")
+PEER_NAMES: Final = (
+    "rookery",
+    "rookery-os",
+    "rookery-memory",
+    "rookery-interpreted",
+    "mosquitto",
+    "flashmq",
+)
 
 
 def find_peer(name: str, rookery_python: str | None, flashmq: str | None) -> Peer:
@@ -284,13 +332,15 @@ def find_peer(name: str, rookery_python: str | None, flashmq: str | None) -> Pee
             return find_flashmq(flashmq)
         case "rookery":
             return find_rookery(name, python, None)
+        case "rookery-os" | "rookery-memory":
+            return find_rookery(name, python, None, name.removeprefix("rookery-"))
         case "rookery-interpreted":
-            return find_rookery(name, python, _source_folder())
+            return find_rookery(name, python, source_folder())
         case _:
             raise PeerError(f"no broker {name}; there are {', '.join(PEER_NAMES)}")
 
 
-def _source_folder() -> Path:
-    """The source tree in the working directory, or the one this file is in."""
+def source_folder() -> Path:
+    """Return the source tree in the working directory, or the one this file is in."""
     here = Path.cwd() / "src"
     return here if (here / "rookery").is_dir() else Path(__file__).parents[1]

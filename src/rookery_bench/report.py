@@ -9,11 +9,13 @@ from rich.table import Table
 
 from rookery_bench.latency import Percentiles
 from rookery_bench.run import Runs
-from rookery_bench.scenarios import Scenario
+from rookery_bench.scenarios import DurableBounds, Scenario
 
 REFERENCE: Final = "mosquitto"
 SUBJECT: Final = "rookery"
 INTERPRETED: Final = "rookery-interpreted"
+IN_MEMORY: Final = "rookery-memory"
+"""What durability adds is counted from here."""
 RATIO_LOSS_MAX: Final = 0.2
 """A ratio may be so much below the baseline's before it counts as a loss; the rest is noise."""
 
@@ -30,6 +32,8 @@ class Figure:
     generator_us: float | None
     latency: Percentiles | None
     faults: list[str]
+    acked_per_second: float | None
+    ack_latency: Percentiles | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Row:
     """What the ratios, by broker, should at least be."""
     target_bytes_max: int | None
     baseline_ratio: float | None = None
+    durable: DurableBounds | None = None
 
     @property
     def met(self) -> bool | None:
@@ -58,7 +63,42 @@ class Row:
         subject = self.figures.get(SUBJECT)
         if self.target_bytes_max and subject and subject.value is not None:
             verdicts.append(subject.value <= self.target_bytes_max)
+        verdicts += [reached for _, reached in self.durable_verdicts]
         return all(verdicts) if verdicts else None
+
+    @property
+    def durable_verdicts(self) -> list[tuple[str, bool]]:
+        """What is asked of durable traffic, and whether Rookery reaches it; empty without either."""
+        subject, bounds = self.figures.get(SUBJECT), self.durable
+        if bounds is None or subject is None or subject.value is None:
+            return []
+        found: list[tuple[str, bool]] = []
+        if bounds.acked_per_second_min:
+            rate = subject.acked_per_second or 0
+            wanted = f">= {bounds.acked_per_second_min:,} acked/s"
+            found.append((wanted, rate >= bounds.acked_per_second_min))
+        if bounds.ack_p50_us_max and subject.ack_latency:
+            wanted = f"ack p50 <= {bounds.ack_p50_us_max / 1000:g} ms"
+            found.append((wanted, subject.ack_latency.p50_us <= bounds.ack_p50_us_max))
+        added_us = self.added_p99_us
+        if bounds.added_p99_us_max and added_us is not None:
+            wanted = f"added p99 <= {bounds.added_p99_us_max / 1000:g} ms"
+            keeps_up = (subject.acked_per_second or 0) >= bounds.rate_kept_min
+            found.append((wanted, keeps_up and added_us <= bounds.added_p99_us_max))
+        return found
+
+    @property
+    def added_p99_us(self) -> float | None:
+        """What durability adds to the 99th percentile, to the ack or the delivery: the larger."""
+        subject, former = self.figures.get(SUBJECT), self.figures.get(IN_MEMORY)
+        if subject is None or former is None:
+            return None
+        pairs = (
+            (subject.latency, former.latency),
+            (subject.ack_latency, former.ack_latency),
+        )
+        added = [ours.p99_us - theirs.p99_us for ours, theirs in pairs if ours and theirs]
+        return max(added, default=None)
 
     @property
     def fell(self) -> bool:
@@ -122,6 +162,7 @@ def _row(scenario: Scenario, group: Sequence[Runs], former: dict[str, float | No
         targets={peer: target for peer, target in wanted.items() if target is not None},
         target_bytes_max=scenario.target_bytes_max,
         baseline_ratio=former.get(scenario.name),
+        durable=scenario.durable,
     )
 
 
@@ -136,6 +177,8 @@ def _figure(runs: Runs) -> Figure:
         generator_us=runs.median_of(lambda measured: measured.generator_us),
         latency=runs.latency,
         faults=runs.faults,
+        acked_per_second=runs.median_of(lambda measured: measured.acked_per_second),
+        ack_latency=runs.ack_latency,
     )
 
 
@@ -143,17 +186,18 @@ Cells = list[list[str]]
 
 
 def summary(report: Report) -> Cells:
-    """The table of the comparison, its heading first.
+    """The table of the comparison, its heading first; durable traffic has a table of its own.
 
     A ratio is the reference's figure over a broker's: how many times less the broker needs.
     """
-    peers = list(dict.fromkeys(peer for row in report.rows for peer in row.figures))
+    rows = [row for row in report.rows if row.durable is None]
+    peers = list(dict.fromkeys(peer for row in rows for peer in row.figures))
     others = [peer for peer in peers if peer != REFERENCE]
     heading = ["case", "unit", *peers]
     heading += [f"ratio {peer}" for peer in others]
     heading += ["target", "met", "baseline"]
     cells = [heading]
-    for row in report.rows:
+    for row in rows:
         line = [row.title, row.unit]
         line += [
             _number(row.figures[peer].value if peer in row.figures else None) for peer in peers
@@ -163,6 +207,44 @@ def summary(report: Report) -> Cells:
         line.append(_ratio(row.baseline_ratio) + (" FELL" if row.fell else ""))
         cells.append(line)
     return cells
+
+
+def durable(report: Report) -> Cells:
+    """The table of durable traffic, its heading first: one line per broker."""
+    heading = "case|broker|us/msg|ratio|acked/s|broker busy|p50 ms|p95 ms|p99 ms|"
+    heading += "ack p50 ms|ack p95 ms|ack p99 ms|added p99 ms|target|met"
+    cells = [heading.split("|")]
+    for row in report.rows:
+        if row.durable is not None:
+            cells += [_durable_line(row, peer, figure) for peer, figure in row.figures.items()]
+    return cells
+
+
+def _durable_line(row: Row, peer: str, figure: Figure) -> list[str]:
+    rate = figure.acked_per_second
+    line = [
+        row.title,
+        peer,
+        "INVALID" if figure.faults else _number(figure.value),
+        _ratio(row.ratios.get(peer)),
+        f"{rate:,.0f}" if rate else "-",
+        _percent(figure.broker_share),
+        *_times(figure.latency),
+        *_times(figure.ack_latency),
+    ]
+    if peer != SUBJECT:
+        return [*line, "-", "-", "-"]
+    added_us, verdicts = row.added_p99_us, row.durable_verdicts
+    line.append("-" if added_us is None else f"{added_us / 1000:.2f}")
+    line.append(", ".join(wanted for wanted, _ in verdicts) or "-")
+    line.append({True: "yes", False: "NO", None: "-"}[row.met])
+    return line
+
+
+def _times(latency: Percentiles | None) -> list[str]:
+    if latency is None:
+        return ["-"] * 3
+    return [f"{us / 1000:.2f}" for us in (latency.p50_us, latency.p95_us, latency.p99_us)]
 
 
 def detail(report: Report) -> Cells:
@@ -176,8 +258,7 @@ def detail(report: Report) -> Cells:
 
 
 def _detail_line(row: Row, peer: str, figure: Figure) -> list[str]:
-    own, rate, latency = figure.generator_us, figure.per_second, figure.latency
-    times = (latency.p50_us, latency.p95_us, latency.p99_us) if latency else ()
+    own, rate = figure.generator_us, figure.per_second
     return [
         row.title,
         peer,
@@ -188,7 +269,7 @@ def _detail_line(row: Row, peer: str, figure: Figure) -> list[str]:
         _number(own),
         _percent(own / figure.value if own and figure.value else None),
         _percent(own * rate / 1e6 if own and rate else None),
-        *([f"{time_us / 1000:.2f}" for time_us in times] or ["-"] * 3),
+        *_times(figure.latency),
     ]
 
 
@@ -218,11 +299,23 @@ def _target(row: Row) -> str:
     )
 
 
+def tables(report: Report) -> list[tuple[str, Cells]]:
+    """The tables that have lines, with their titles."""
+    found = [
+        ("CPU per message, memory", summary(report)),
+        ("Durable traffic: persistent sessions, QoS 1 and 2", durable(report)),
+        ("Rates, latency, the load itself", detail(report)),
+    ]
+    return [(title, cells) for title, cells in found if len(cells) > 1]
+
+
 def as_markdown(report: Report) -> str:
-    """Return both tables and the environment in Markdown."""
+    """Return the tables and the environment in Markdown."""
     lines = ["# Measurements", ""]
     lines += [f"- {name}: {value}" for name, value in report.environment.items()]
-    lines += ["", *_markdown_table(summary(report)), "", *_markdown_table(detail(report)), ""]
+    for _, cells in tables(report):
+        lines += ["", *_markdown_table(cells)]
+    lines.append("")
     if report.faults:
         lines += ["Invalid, for these runs had faults:", ""]
         lines += [f"- {fault}" for fault in report.faults] + [""]

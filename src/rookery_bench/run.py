@@ -5,17 +5,28 @@ Broker and load each have a core of their own where there are two; every run sta
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
+from rookery_bench.bursts import BurstLoad
 from rookery_bench.crowd import Crowd
 from rookery_bench.generator import Generator
 from rookery_bench.latency import Percentiles
 from rookery_bench.measurement import Measurement
 from rookery_bench.paced import PacedLoad
 from rookery_bench.peers import Broker, Peer, PeerError, on_core
-from rookery_bench.scenarios import Connecting, Idle, Load, Paced, Saturating, Scenario
+from rookery_bench.scenarios import (
+    Bursts,
+    Connecting,
+    Idle,
+    Load,
+    Paced,
+    Saturating,
+    Scenario,
+    Single,
+)
+from rookery_bench.single import SingleLoad
 
 WARM_UP_SECONDS = 0.5
 
@@ -51,14 +62,23 @@ class Runs:
     @property
     def latency(self) -> Percentiles | None:
         """The medians of the percentiles."""
-        found = [measured.latency for measured in self.sound if measured.latency]
-        if not found:
-            return None
-        return Percentiles(
-            median(latency.p50_us for latency in found),
-            median(latency.p95_us for latency in found),
-            median(latency.p99_us for latency in found),
-        )
+        return _medians(measured.latency for measured in self.sound)
+
+    @property
+    def ack_latency(self) -> Percentiles | None:
+        """The same of the way to the ack."""
+        return _medians(measured.ack_latency for measured in self.sound)
+
+
+def _medians(latencies: Iterable[Percentiles | None]) -> Percentiles | None:
+    found = [latency for latency in latencies if latency]
+    if not found:
+        return None
+    return Percentiles(
+        median(latency.p50_us for latency in found),
+        median(latency.p95_us for latency in found),
+        median(latency.p99_us for latency in found),
+    )
 
 
 def cores() -> tuple[int | None, int | None]:
@@ -68,42 +88,46 @@ def cores() -> tuple[int | None, int | None]:
 
 
 def measure_all(
-    scenarios: list[Scenario],
-    peers: list[Peer],
+    plan: Iterable[tuple[Scenario, list[Peer]]],
     rounds: int,
     seconds: float,
     tell: Callable[[str], None],
 ) -> list[Runs]:
-    """Run everything: for each case the brokers one after the other, and that ``rounds`` times."""
+    """Run everything: for each case its brokers one after the other, and that ``rounds`` times."""
     found: list[Runs] = []
-    for scenario in scenarios:
+    for scenario, peers in plan:
         of_peer = {peer.name: Runs(scenario, peer.name) for peer in peers}
         for number in range(rounds):
             for peer in peers:
                 tell(f"{scenario.title}, {peer.name}, round {number + 1} of {rounds}")
-                of_peer[peer.name].measurements.append(measure(scenario.load, peer, seconds))
+                of_peer[peer.name].measurements.append(measure(scenario, peer, seconds))
         found.extend(of_peer.values())
     return found
 
 
-def measure(load: Load, peer: Peer, seconds: float) -> Measurement:
+def measure(scenario: Scenario, peer: Peer, seconds: float) -> Measurement:
     """Start a broker, put the load on it, stop it."""
     broker_core, own_core = cores()
     gc.collect()
     try:
-        with peer.running(broker_core) as broker, on_core(own_core):
-            return _measure(load, broker, seconds)
+        durable = scenario.durable is not None
+        with peer.running(broker_core, durable=durable) as broker, on_core(own_core):
+            return _measure(scenario.load, broker, seconds)
     except (OSError, PeerError) as error:
         return Measurement(0.0, None, None, None, None, [str(error)])
 
 
 def _measure(load: Load, broker: Broker, seconds: float) -> Measurement:
-    running: Generator | PacedLoad | Crowd
+    running: Generator | PacedLoad | BurstLoad | SingleLoad | Crowd
     match load:
         case Saturating():
             running = Generator(load, broker.address, broker.pid)
         case Paced():
             running = PacedLoad(load, broker.address, broker.pid)
+        case Bursts():
+            running = BurstLoad(load, broker.address, broker.pid)
+        case Single():
+            running = SingleLoad(load, broker.address, broker.pid)
         case Connecting() | Idle():
             running = Crowd(load, broker.address, broker.pid)
     try:

@@ -17,7 +17,11 @@ PUBREC: Final = 0x50
 PUBREL: Final = 0x62
 PUBCOMP: Final = 0x70
 SUBACK: Final = 0x90
+PINGRESP: Final = 0xD0
+PINGREQ: Final = b"\xc0\x00"
 DISCONNECT: Final = b"\xe0\x00"
+DUP: Final = 0x08
+"""The bit of a PUBLISH that is sent again."""
 
 PAYLOAD_BYTES: Final = 64
 STAMP_BYTES: Final = 20
@@ -25,6 +29,8 @@ STAMP_BYTES: Final = 20
 
 KEEP_ALIVE_SECONDS: Final = 600
 """Longer than any run, so no PINGREQ disturbs the figures."""
+SESSION_EXPIRY_SECONDS: Final = 86_400
+_CLEAN: Final = 0b10
 
 
 class WireError(Exception):
@@ -52,12 +58,18 @@ def packet(first_byte: int, body: bytes) -> bytes:
     return bytes((first_byte,)) + variable_length(len(body)) + body
 
 
-def connect(client_id: str, username: str, password: str, version: int) -> bytes:
-    """Build a CONNECT: clean start, no will, with user name and password."""
-    flags = 0b1100_0010
+def connect(
+    client_id: str, username: str, password: str, version: int, *, persistent: bool = False
+) -> bytes:
+    """Build a CONNECT without a will, with user name and password.
+
+    A persistent session is taken up again when there is one, and outlives its connection.
+    """
+    flags = 0b1100_0000 if persistent else 0b1100_0000 | _CLEAN
     body = string("MQTT") + bytes((version, flags)) + KEEP_ALIVE_SECONDS.to_bytes(2, "big")
     if version == V5:
-        body += b"\x00"
+        expiry = b"\x11" + SESSION_EXPIRY_SECONDS.to_bytes(4, "big") if persistent else b""
+        body += variable_length(len(expiry)) + expiry
     return packet(0x10, body + string(client_id) + string(username) + string(password))
 
 

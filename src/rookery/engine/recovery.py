@@ -43,8 +43,6 @@ class Recovery:
         self._broker = broker
         self._loaded = loaded
         self._actors: dict[int, SessionActor] = {}
-        self._finished: dict[int, set[int]] = {}
-        """By session: positions from its cursor on that are done with."""
         self._retained: dict[int, str] = {}
         self._outbound: dict[int, list[OutboundRow]] = {}
         """By position: QoS 2 deliveries under way."""
@@ -133,8 +131,7 @@ class Recovery:
         if owed is not None:
             owed.sent = row.sent
             owed.resend_until = row.sent
-            owed.start_at(row.cursor)
-            self._finished[row.number] = set(row.done)
+            owed.start_at(row.cursor, row.done)
 
     def _restore_outbound(self, row: OutboundRow) -> None:
         actor = self._actors.get(row.number)
@@ -211,9 +208,7 @@ class Recovery:
         outbound = actor.session.outbound
         owed = outbound.owed
         position = delivery.position
-        if owed is None or position < owed.cursor_at_start:
-            return
-        if position in self._finished.get(actor.number, NOTHING):
+        if owed is None or owed.was_finished(position):
             return
         self._broker.committer.refer(position, 1)
         for row in self._outbound.get(position, NO_ROWS):
@@ -221,7 +216,7 @@ class Recovery:
                 owed.take_out(position)
                 outbound.inflight[row.packet_id] = delivery
                 return
-        if outbound.owe(delivery) is False:
+        if not outbound.owe(delivery):
             self._broker.committer.release(position)
 
     def _resume_time(self) -> None:
@@ -246,7 +241,6 @@ class Recovery:
             return None
 
 
-NOTHING: Final[set[int]] = set()
 NO_ROWS: Final[list[OutboundRow]] = []
 
 

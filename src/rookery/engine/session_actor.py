@@ -340,7 +340,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         owed = self.session.outbound.owed
         if owed is None or self.ended:
             return None
-        return ProgressRow(self.number, owed.cursor(), owed.sent, owed.finished_beyond())
+        cursor = owed.cursor()
+        return ProgressRow(self.number, cursor, owed.sent, owed.finished_beyond(cursor))
 
     def _read_backlog(self) -> None:
         """Have the next messages of the backlog read from the log."""

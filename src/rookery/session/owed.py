@@ -29,18 +29,33 @@ class Owed:
         """Where the session had come when the process began."""
         self._out: deque[int] = deque()
         self._finished: set[int] = set()
+        self._mixed: bool = False
+        """Whether what is out is not in ascending order."""
         self._end: int = end
         """Every position from here on is still to come, when nothing is owed."""
 
-    def start_at(self, cursor: int) -> None:
+    def start_at(self, cursor: int, finished: list[int]) -> None:
         """Go on where the last process left off."""
         self.cursor_at_start = cursor
         self._end = cursor
+        self._finished.update(finished)
+
+    def was_finished(self, position: int) -> bool:
+        """Whether the last process was done with it."""
+        return position < self.cursor_at_start or position in self._finished
 
     def take_out(self, position: int) -> None:
-        """A position is on its way to the client; they come in ascending order."""
-        self._out.append(position)
-        self._end = position + 1
+        """A position is on its way to the client.
+
+        They come in ascending order, but for the QoS 2 deliveries that were under way at a crash: these
+        go on before the rest of what was sent.
+        """
+        out = self._out
+        if out and position < out[-1]:
+            self._mixed = True
+        out.append(position)
+        if position >= self._end:
+            self._end = position + 1
 
     def finish(self, position: int) -> None:
         """The client has it, or it was dropped."""
@@ -50,20 +65,25 @@ class Owed:
             finished = self._finished
             while out and out[0] in finished:
                 finished.discard(out.popleft())
+            if not out:
+                self._mixed = False
         else:
             self._finished.add(position)
 
     def cursor(self) -> int:
         """Everything before it is finished or was never owed."""
-        if self._out:
-            return self._out[0]
+        cursor = self._end
+        if self._mixed:
+            cursor = min(each for each in self._out if each not in self._finished)
+        elif self._out:
+            cursor = self._out[0]
         if self.backlog.count:
-            return self.backlog.first()
-        return self._end
+            cursor = min(cursor, self.backlog.first())
+        return cursor
 
-    def finished_beyond(self) -> list[int]:
+    def finished_beyond(self, cursor: int) -> list[int]:
         """What is finished from the cursor on, ascending."""
-        return sorted(self._finished)
+        return sorted(position for position in self._finished if position > cursor)
 
     def outstanding(self) -> list[int]:
         """All that is not finished; empties the backlog."""
