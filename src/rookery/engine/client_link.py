@@ -53,9 +53,6 @@ ENDED: Final = 3
 
 PINGRESP_WIRE: Final = b"\xd0\x00"
 
-HELD_BYTES_MAX: Final = 1_048_576
-"""Acknowledgements a client may leave unread, and bytes it may send ahead, before it is paused."""
-
 
 class PendingAck:
     """An acknowledgement that waits for a commit, or behind one that does. [MQTT-4.6.0-2]"""
