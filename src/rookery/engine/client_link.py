@@ -54,9 +54,6 @@ ENDED: Final = 3
 
 PINGRESP_WIRE: Final = b"\xd0\x00"
 
-HELD_BYTES_MAX: Final = 1_048_576
-"""Acknowledgements a client may leave unread, and bytes it may send ahead, before it is paused."""
-
 
 class HeldOutput:
     """Output of one turn that waits for a commit, because it says that something is done."""

@@ -292,6 +292,7 @@ class TestResendIntoASmallerWindow:
         made.acknowledge(1)
         made.advance(link, 0, NOW)
         assert sent(link) == ["PUBLISH t=3 q1 #3 dup"]
+        assert made.queue is not None, "or nobody would ask for the rest"
         made.acknowledge(2)
         made.acknowledge(3)
         made.advance(link, 0, NOW)
@@ -313,6 +314,7 @@ class TestResendIntoASmallerWindow:
         made, link = self.resumed(2, window_max=1)
         made.queue_messages_max = 0
         assert made.deliver(delivery("3"), link, 0, NOW) == DROPPED_QUEUE_FULL
+        assert made.queue is not None, "or nobody would ask for the rest"
         made.acknowledge(1)
         assert made.deliver(delivery("4"), link, 0, NOW) == DROPPED_QUEUE_FULL
 
