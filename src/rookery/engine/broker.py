@@ -85,7 +85,7 @@ class Broker:
         self.router = Router(settings.behaviour.share_strategy)
         self.retained = RetainedIndex()
         self.store = store
-        self.committer = Committer(store, self.stats, clock.wall() - self.now)
+        self.committer = Committer(store, self.stats, clock.wall() - self.now, self._commit_done)
         self.registry = Registry(self)
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
@@ -178,6 +178,10 @@ class Broker:
 
     def _timer_failed(self, timed: Timed, error: Exception) -> None:
         self._log.error("timer_failed", timer=type(timed).__name__, exc_info=error)
+
+    def _commit_done(self) -> None:
+        """What waited for the commit is written, and the next group committed, in a turn of its own."""
+        self.request_turn()
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)

@@ -9,6 +9,7 @@ The log counts, block by block, how often its entries are referred to (by sessio
 retained topics), and names the blocks that nobody refers to any more.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from mypy_extensions import trait
@@ -57,7 +58,13 @@ class ProgressSource:
 class Committer:
     """The open group, the commit under way, and who waits for which."""
 
-    def __init__(self, store: Store, stats: Stats, wall_minus_monotonic: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        stats: Stats,
+        wall_minus_monotonic: float,
+        done: Callable[[], None],
+    ) -> None:
         self.wall_minus_monotonic = wall_minus_monotonic
         self.failing: bool = False
         """Whether the last commit failed: nothing that must be kept is taken then."""
@@ -68,6 +75,7 @@ class Committer:
         self.durable: int = 0
         """The last group that is durable, and with it all before."""
         self._store = store
+        self._tell_done = done
         self._stats = stats
         self._waiters: dict[int, list[Waiter]] = {}
         self._crowd: list[Waiter] = []
@@ -216,6 +224,7 @@ class Committer:
         self._crowd = []
         for waiter in crowd:
             waiter.room()
+        self._tell_done()
 
     def _keep_for_later(self, group: Group) -> None:
         """What a failed commit held of state is tried again; its messages were never taken."""
