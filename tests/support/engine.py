@@ -4,7 +4,7 @@
 records are committed, and what asked to be flushed is written. Each ``Peer`` is a client with its own codec.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -38,11 +38,10 @@ from rookery.ports import (
     Authorizer,
     Challenge,
     Principal,
-    Record,
     Refused,
     Store,
 )
-from rookery.store.memory import MemoryStore
+from rookery.records import Group, Loaded, block_of, index_of
 
 TURNS_MAX = 10_000
 Verdict = Accepted | Refused | Challenge
@@ -106,24 +105,56 @@ class FakeClock:
 
 
 class FakeStore:
-    """A store whose commits are done when the test says so, oldest first."""
+    """A store in memory whose commits are done when the test says so, oldest first, or ``at_once``."""
 
     durability = "fsync"
 
-    def __init__(self) -> None:
-        self.groups: list[list[Record]] = []
-        self._waiting: list[Callable[[Exception | None], None]] = []
+    def __init__(self, at_once: bool = False) -> None:
+        self.at_once = at_once
+        self.groups: list[Group] = []
+        self.blocks: dict[int, list[bytes]] = {}
+        self._waiting: list[tuple[Group, Callable[[Exception | None], None]]] = []
 
-    def commit(self, records: list[Record], done: Callable[[Exception | None], None]) -> None:
-        self.groups.append(records)
-        self._waiting.append(done)
+    async def open(self) -> Loaded:
+        return Loaded()
+
+    def commit(self, group: Group, done: Callable[[Exception | None], None]) -> None:
+        self.groups.append(group)
+        self._waiting.append((group, done))
+        if self.at_once:
+            self.complete()
+
+    def read(
+        self, positions: Sequence[int], done: Callable[[Sequence[bytes | None]], None]
+    ) -> None:
+        done([self._entry(position) for position in positions])
+
+    def _entry(self, position: int) -> bytes | None:
+        entries = self.blocks.get(block_of(position), [])
+        index = index_of(position)
+        return entries[index] if index < len(entries) else None
+
+    async def read_blocks(self, blocks: Sequence[int]) -> list[list[bytes | None]]:
+        return [list(self.blocks.get(block, [])) for block in blocks]
+
+    def problems(self) -> list[str]:
+        return []
+
+    def bytes_used(self) -> int:
+        return 0
 
     async def close(self) -> None:
         assert not self._waiting
 
     def complete(self, error: Exception | None = None) -> None:
         """Say of the oldest group that it is durable, or that it never will be."""
-        self._waiting.pop(0)(error)
+        group, done = self._waiting.pop(0)
+        if error is None:
+            if group.entries:
+                self.blocks[group.block] = group.entries
+            for block in group.finished_blocks:
+                self.blocks.pop(block, None)
+        done(error)
 
     @property
     def waiting(self) -> int:
@@ -217,7 +248,7 @@ class FakeHandle(LinkHandle):
 
     def flush(self) -> None:
         self.flush_requested = False
-        data = self.client.link.take_output()
+        data = self.client.take_output()
         self.written += data
         if self.stalls:
             self.unsent_bytes += len(data)
@@ -316,7 +347,7 @@ class Engine:
         self.clock = FakeClock()
         self.broker = Broker(
             settings(**changed),
-            store or MemoryStore(),
+            store or FakeStore(at_once=True),
             authenticator or FakeAuthenticator(),
             authorizer or FakeAuthorizer(),
             self.clock,

@@ -2,7 +2,6 @@ import pytest
 
 from rookery.engine.committer import Committer, Waiter
 from rookery.engine.stats import Stats
-from rookery.ports import SessionRecord
 from tests.support.engine import FakeStore
 
 

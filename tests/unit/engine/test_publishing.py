@@ -10,7 +10,7 @@ from rookery.engine.stats import (
 )
 from rookery.mqtt.packets import PubRel
 from rookery.mqtt.types import V3_1_1, V5
-from rookery.ports import MessageRecord, RetainedRecord, SubscriptionRecord
+from rookery.records import Group
 from tests.support.engine import Engine, FakeAuthorizer, FakeStore, props, publish, said
 
 

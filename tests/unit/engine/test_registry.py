@@ -3,7 +3,7 @@ import pytest
 from rookery.engine.stats import DROP_SESSION_ENDED, END_TAKEOVER
 from rookery.mqtt.packets import Disconnect, PingReq, PubAck, PubRec
 from rookery.mqtt.types import V3_1_1, V5, ReasonCode
-from rookery.ports import Accepted, Principal, SessionRecord
+from rookery.ports import Accepted, Principal
 from tests.support.engine import (
     Engine,
     FakeAuthenticator,
@@ -212,7 +212,7 @@ class TestExpiry:
 
 
 class TestRecords:
-    def records(self, store: FakeStore) -> list[SessionRecord]:
+    def records(self, store: FakeStore) -> list:
         return [r for group in store.groups for r in group if isinstance(r, SessionRecord)]
 
     def test_a_durable_session_s_life(self):

@@ -2,7 +2,7 @@ import pytest
 
 from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, Unsubscribe
 from rookery.mqtt.types import V3_1_1, V5
-from rookery.ports import SubscriptionRecord
+
 from tests.support.engine import Engine, FakeAuthorizer, FakeStore, Peer, props, said
 
 
