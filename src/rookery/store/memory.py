@@ -1,25 +1,133 @@
-"""The store that keeps nothing: durability ``memory``.
+"""The store that lives and ends with the process: durability ``memory``.
 
-The sessions themselves hold the state, so a commit has nothing to do but say so, at once and in
-order. What it promises is exactly what survives: everything while the process lives, nothing after.
+It keeps what it is given, so that a client which comes back finds what it is owed, and says at once
+that it did: that is all it promises.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from rookery.ports import Record
+from rookery.records import (
+    Group,
+    Loaded,
+    OutboundRow,
+    ProgressRow,
+    SessionRow,
+    SubscriptionRow,
+    block_of,
+    index_of,
+)
 
 
 class MemoryStore:
     """Adapter of ``rookery.ports.Store``."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, list[bytes]] = {}
+        self._bytes = 0
+        self._sessions: dict[int, SessionRow] = {}
+        self._subscriptions: dict[int, dict[str, SubscriptionRow]] = {}
+        self._progress: dict[int, ProgressRow] = {}
+        self._inbound: dict[int, set[int]] = {}
+        self._outbound: dict[int, dict[int, OutboundRow]] = {}
+        self._retained: dict[str, int] = {}
+        self._next_block = 1
+        self._next_number = 1
 
     @property
     def durability(self) -> str:
         """The level a completed commit has reached."""
         return "memory"
 
-    def commit(self, records: list[Record], done: Callable[[Exception | None], None]) -> None:
-        """The live sessions hold what the records say: done."""
+    async def open(self) -> Loaded:
+        """What was committed since the object was made."""
+        loaded = Loaded()
+        loaded.sessions = list(self._sessions.values())
+        loaded.subscriptions = [
+            row for rows in self._subscriptions.values() for row in rows.values()
+        ]
+        loaded.progress = list(self._progress.values())
+        loaded.inbound = [
+            (number, packet_id) for number, ids in self._inbound.items() for packet_id in ids
+        ]
+        loaded.outbound = [row for rows in self._outbound.values() for row in rows.values()]
+        loaded.retained = list(self._retained.items())
+        loaded.blocks = sorted(self._blocks)
+        loaded.next_block = self._next_block
+        loaded.next_number = self._next_number
+        return loaded
+
+    def commit(self, group: Group, done: Callable[[Exception | None], None]) -> None:
+        """Keep the group: done."""
+        if group.entries:
+            self._blocks[group.block] = group.entries
+            self._bytes += group.entry_bytes
+            self._next_block = max(self._next_block, group.block + 1)
+        for topic, position in group.retained.items():
+            if position is None:
+                self._retained.pop(topic, None)
+            else:
+                self._retained[topic] = position
+        self._keep_sessions(group)
+        for block in group.finished_blocks:
+            self._bytes -= sum(map(len, self._blocks.pop(block, ())))
         done(None)
+
+    def _keep_sessions(self, group: Group) -> None:
+        self._progress.update(group.progress)
+        for (number, topic_filter), row in group.subscriptions.items():
+            subscriptions = self._subscriptions.setdefault(number, {})
+            if row is None:
+                subscriptions.pop(topic_filter, None)
+            else:
+                subscriptions[topic_filter] = row
+        for (number, packet_id), taken in group.inbound.items():
+            inbound = self._inbound.setdefault(number, set())
+            if taken:
+                inbound.add(packet_id)
+            else:
+                inbound.discard(packet_id)
+        for (number, packet_id), delivery in group.outbound.items():
+            outbound = self._outbound.setdefault(number, {})
+            if delivery is None:
+                outbound.pop(packet_id, None)
+            else:
+                outbound[packet_id] = delivery
+        for number, session in group.sessions.items():
+            self._next_number = max(self._next_number, number + 1)
+            if session is not None:
+                self._sessions[number] = session
+            else:  # Last, so that nothing stays of a session that is gone.
+                self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        self._sessions.pop(number, None)
+        self._subscriptions.pop(number, None)
+        self._progress.pop(number, None)
+        self._inbound.pop(number, None)
+        self._outbound.pop(number, None)
+
+    def read(
+        self, positions: Sequence[int], done: Callable[[Sequence[bytes | None]], None]
+    ) -> None:
+        """Give back entries, at once."""
+        done([self._entry(position) for position in positions])
+
+    def _entry(self, position: int) -> bytes | None:
+        entries = self._blocks.get(block_of(position), ())
+        index = index_of(position)
+        return entries[index] if index < len(entries) else None
+
+    async def read_blocks(self, blocks: Sequence[int]) -> list[list[bytes | None]]:
+        """Give back all entries of some blocks."""
+        return [list(self._blocks.get(block, ())) for block in blocks]
+
+    def problems(self) -> list[str]:
+        """Nothing can go wrong with it that would leave it running."""
+        return []
+
+    def bytes_used(self) -> int:
+        """The bytes of the entries it keeps."""
+        return self._bytes
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -1,0 +1,5 @@
+"""What goes wrong with a store, in words for the operator."""
+
+
+class StoreFault(Exception):
+    """The store cannot do what was asked; the text says what is wrong and what to do about it."""
