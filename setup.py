@@ -29,6 +29,7 @@ SINGLE_MODULES = (
     "engine/committer",
     "engine/link_handle",
     "engine/publishing",
+    "engine/recovery",
     "engine/registry",
     "engine/session_actor",
     "engine/settings",

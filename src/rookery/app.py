@@ -24,6 +24,7 @@ from rookery.config.models import Config, Listener
 from rookery.config.settings import to_settings
 from rookery.engine.broker import Broker
 from rookery.engine.gauges import BrokerGauges
+from rookery.engine.recovery import Recovery
 from rookery.engine.sys_topics import LoadAverages, sys_messages
 from rookery.mqtt import link
 from rookery.net.acceptor import Acceptor, Links, Transport
@@ -34,7 +35,9 @@ from rookery.observe.health import Health
 from rookery.observe.http import ObserveServer
 from rookery.observe.lag import LagProbe
 from rookery.observe.metrics import NodeCollector, node_registry
+from rookery.ports import Store
 from rookery.store.memory import MemoryStore
+from rookery.store.sqlite import SqliteStore
 
 log: Final = structlog.get_logger("rookery.app")
 
@@ -65,7 +68,8 @@ def tune_collector() -> None:
 class Node:
     """One node."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, directory: Path | None = None) -> None:
+        """``directory`` is where a durable store lies; a configuration without one needs none."""
         self.config = config
         self.ports: dict[str, int] = {}
         """The TCP port each listener got, by its name, and ``metrics`` for the metrics port."""
@@ -75,7 +79,7 @@ class Node:
         clock = SystemClock()
         self._clock = clock
         self._authenticator = _authenticator(config, clock)
-        self._store = MemoryStore()
+        self._store = _store(config, directory, clock)
         self.broker = Broker(
             to_settings(config), self._store, self._authenticator, _authorizer(config), clock
         )
@@ -92,6 +96,7 @@ class Node:
         poller = Poller(self.broker, asyncio.get_running_loop())
         self._poller = poller
         try:
+            await self._recover()
             for listener in self.config.active_listeners:
                 self._open(listener, poller)
             if self.config.metrics.enabled:
@@ -126,17 +131,36 @@ class Node:
         await self._drained()
         for io in list(self._links.open):
             io.abort()
+        self.broker.committer.finish(self.broker.now)
+        await self._committed()
         self._lag.stop()
         await self.broker.tasks.stop()
         if self._observer is not None:
             await self._observer.stop()
-        await self._store.close()
         if self._poller is not None:
             self._poller.stop()
             self._poller = None
+        await self._store.close()
         if isinstance(self._authenticator, UsersAuthenticator):
             self._authenticator.close()
         log.info("node_stopped", node_id=self.config.broker.node_id)
+
+    async def _recover(self) -> None:
+        """Open the store and bring back what it holds."""
+        began = self._clock.monotonic()
+        recovery = Recovery(self.broker, await self._store.open())
+        await recovery.run()
+        for problem in self._store.problems():
+            log.warning("store_problem", problem=problem)
+        log.info(
+            "store_opened",
+            durability=self._store.durability,
+            sessions=len(self.broker.registry.actors),
+            retained=self.broker.retained.count,
+            entries=recovery.entries,
+            damaged=recovery.damaged,
+            seconds=round(self._clock.monotonic() - began, 3),
+        )
 
     async def _drained(self) -> None:
         deadline = self._clock.monotonic() + DRAIN_SECONDS_MAX
@@ -156,6 +180,11 @@ class Node:
             if sock.family != socket.AF_UNIX:
                 self.ports[listener.name] = sock.getsockname()[1]
 
+    async def _committed(self) -> None:
+        deadline = self._clock.monotonic() + DRAIN_SECONDS_MAX
+        while not self.broker.committer.idle() and self._clock.monotonic() < deadline:
+            await asyncio.sleep(0.005)
+
     async def _start_observer(self) -> None:
         collector = NodeCollector(
             self.broker.stats, self._gauges, self._lag, self._clock, __version__, compiled()
@@ -173,7 +202,7 @@ class Node:
 
     def _check_commits(self) -> tuple[bool, str]:
         if self.broker.committer.failing:
-            return False, "the last commit failed"
+            return False, "; ".join(["the last commit failed", *self._store.problems()])
         return True, f"durability {self._store.durability}"
 
     async def _publish_sys(self) -> None:
@@ -197,6 +226,13 @@ class Node:
         while True:
             await asyncio.sleep(LOAD_SECONDS)
             self._loads.observe(self.broker.stats, self._clock.monotonic())
+
+
+def _store(config: Config, directory: Path | None, clock: SystemClock) -> Store:
+    if config.store.durability == "memory":
+        return MemoryStore(clock)
+    assert directory is not None, "a durable store needs a directory"
+    return SqliteStore(directory, config.store.durability, config.store.bytes_max, clock)
 
 
 def _authenticator(
