@@ -95,10 +95,16 @@ class LinkIO(LinkHandle, Pollable, Timed):
             self.client.work(now)
 
     def flush(self, now: float) -> None:
-        """Write what the link has put out in this turn."""
+        """Write what the link has put out in this turn; a fault of ours in it is this client's alone."""
         self._dirty = False
-        if not self._open:
-            return
+        if self._open:
+            try:
+                self._write_output()
+            except Exception as error:  # noqa: BLE001 - the supervisor's boundary
+                self._shut()
+                self._broker.link_crashed(self.client, error)
+
+    def _write_output(self) -> None:
         data = self.client.take_output()
         stack = self._stack
         if stack is not None and data:
