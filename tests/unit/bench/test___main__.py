@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 import rookery
-from rookery_bench.__main__ import arguments, main
+from rookery_bench.__main__ import arguments, main, peer_names
 from rookery_bench.peers import Peer, find_peer, find_rookery
+from rookery_bench.scenarios import choose
 
 QUICK = ["--quick", "--cases", "connect", "--peers", "mosquitto"]
 
@@ -75,7 +76,27 @@ def of_the_tree(name: str, python: str | None, flashmq: str | None) -> Peer:
 
 
 def test_flashmq_is_measured_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    (connect,) = choose("connect")
     monkeypatch.delenv("FLASHMQ", raising=False)
-    assert arguments([]).peers == "rookery,mosquitto"
+    assert peer_names(arguments([]), connect) == ["rookery", "mosquitto"]
     monkeypatch.setenv("FLASHMQ", "/opt/flashmq")
-    assert arguments([]).peers == "rookery,mosquitto,flashmq"
+    assert peer_names(arguments([]), connect) == ["rookery", "mosquitto", "flashmq"]
+
+
+def test_durable_cases_are_compared_with_less_durability(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLASHMQ", raising=False)
+    (durable,) = choose("durable_qos1_pairs")
+    expected = ["rookery", "rookery-os", "rookery-memory", "mosquitto"]
+    assert peer_names(arguments([]), durable) == expected
+    assert peer_names(arguments(["--peers", "mosquitto"]), durable) == ["mosquitto"]
+
+
+def test_durable_traffic_is_measured_with_the_disk_named(
+    mosquitto_peer: Peer, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = "durable_qos1_single,durable_qos1_1to1"
+    assert main(["--quick", "--cases", cases, "--peers", "mosquitto"]) == 0
+    shown = capsys.readouterr().out
+    assert "Durable traffic" in shown
+    assert "fsync p50" in shown
+    assert "CPU per message" not in shown, "there is no other row"

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from rookery_bench.accounting import Usage, cpu_ns, resident_bytes, stat_cpu_ns
+from rookery_bench.accounting import (
+    Usage,
+    cpu_ns,
+    resident_bytes,
+    settled_resident_bytes,
+    stat_cpu_ns,
+)
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -57,6 +63,11 @@ def test_resident_memory_grows_with_what_is_used(worker: "subprocess.Popen[str]"
     before = resident_bytes(worker.pid)
     work(worker, 50_000_000)
     assert 45_000_000 < resident_bytes(worker.pid) - before < 110_000_000
+
+
+def test_memory_settles_where_nothing_happens(worker: "subprocess.Popen[str]") -> None:
+    work(worker, 0)
+    assert settled_resident_bytes(worker.pid) == resident_bytes(worker.pid)
 
 
 def test_usage_counts_from_its_start(worker: "subprocess.Popen[str]") -> None:

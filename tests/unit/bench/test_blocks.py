@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from rookery_bench import wire
-from rookery_bench.blocks import AckBlock, AckSeries, PublishBlock, Run, find_runs, packet_ids
+from rookery_bench.blocks import (
+    AckBlock,
+    AckSeries,
+    PublishBlock,
+    Run,
+    TopicsBlock,
+    find_runs,
+    packet_ids,
+)
 
 PUBLISH_BYTES = 10
 SIZES = {0x34: PUBLISH_BYTES, wire.PUBREL: 4}
@@ -87,3 +95,17 @@ def test_a_series_of_acks_follows_the_packet_ids() -> None:
     series = AckSeries(wire.PUBACK)
     assert series.take(0, 2) == b"\x40\x02\x00\x01\x40\x02\x00\x02"
     assert series.take(65_534 + 65_535, 2) == b"\x40\x02\xff\xff\x40\x02\x00\x01"
+
+
+def test_topics_take_turns_and_count_for_themselves() -> None:
+    topics = ["a/0", "a/1", "a/2"]
+    layout = wire.publish_layout(topics[0], 1, wire.V3_1_1)
+    rows = np.frombuffer(TopicsBlock(topics, 1, wire.V3_1_1).fill(4, 5, 9), layout)
+    assert rows["publisher"].tolist() == [1, 2, 0, 1, 2]
+    assert rows["number"].tolist() == [1, 1, 2, 2, 2]
+    assert rows["packet_id"].tolist() == [5, 6, 7, 8, 9]
+    assert rows["sent_ns"].tolist() == [9] * 5
+    for row, topic in zip(rows, ["a/1", "a/2", "a/0", "a/1", "a/2"], strict=True):
+        head = wire.publish_head(topic, 1, wire.V3_1_1)
+        assert row["head"].tobytes() == head
+        assert row.tobytes()[: layout.itemsize].endswith(b"." * 44)

@@ -9,7 +9,8 @@ import pytest
 from rookery_bench import wire
 from rookery_bench.blocks import AckSeries, PublishBlock
 from rookery_bench.latency import LatencySamples
-from rookery_bench.links import Publisher, Subscriber, read_packet
+from rookery_bench.links import Publisher, Subscriber, open_link, read_packet, subscribe
+from rookery_bench.peers import Broker
 from rookery_bench.sequence import Sequence
 
 TOPIC = "bench/load/0000"
@@ -193,3 +194,30 @@ def test_read_packet_takes_one_and_leaves_the_next(ends: Ends) -> None:
     brokers.sendall(b"\x20\x02\x00\x00\x90\x03\x00\x01\x00")
     assert read_packet(ours) == (0x20, b"\x00\x00")
     assert read_packet(ours) == (0x90, b"\x00\x01\x00")
+
+
+def test_a_publisher_whom_nobody_waits_for_counts_acks_alone(ends: Ends) -> None:
+    ours, brokers = ends
+    sender = Publisher(ours, PublishBlock(TOPIC, 1, wire.V3_1_1, 0), 1, 10, [])
+    sender.send_messages(5, 1)
+    brokers.sendall(acks(wire.PUBACK, 0, 3))
+    sender.read(1)
+    assert (sender.sent, sender.under_way) == (5, 2)
+
+
+@pytest.mark.parametrize("version", [wire.V3_1_1, wire.V5])
+def test_a_persistent_session_is_there_again(mosquitto: Broker, version: int) -> None:
+    name, topic = f"again-{version}", f"again/{version}"
+    message = bytes(PublishBlock(topic, 1, version, 0).fill(0, 1, 0))
+    link = open_link(mosquitto.address, name, version, persistent=True)
+    subscribe(link, topic, 1, version)
+    link.sendall(message)
+    assert {read_packet(link)[0] for _ in range(2)} == {wire.PUBACK, wire.PUBLISH | 2}
+    link.close()
+    link = open_link(mosquitto.address, name, version, persistent=True)
+    assert read_packet(link)[0] == wire.PUBLISH | 2 | wire.DUP, "not acknowledged: sent again"
+    link.close()
+    link = open_link(mosquitto.address, name, version)
+    link.sendall(message + wire.PINGREQ)
+    assert [read_packet(link)[0] for _ in range(2)] == [wire.PUBACK, wire.PINGRESP]
+    link.close()

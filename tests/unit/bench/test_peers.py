@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from rookery_bench import wire
-from rookery_bench.links import Address, open_link
-from rookery_bench.peers import Broker, Peer, PeerError, find_flashmq, find_peer, free_port
+from rookery_bench.links import Address, open_link, read_packet
+from rookery_bench.peers import (
+    Broker,
+    Peer,
+    PeerError,
+    Setting,
+    find_flashmq,
+    find_peer,
+    free_port,
+)
 
 
 def refused(broker: Broker, username: str, password: str) -> bool:
@@ -44,8 +52,34 @@ def test_flashmq_lets_only_the_user_in() -> None:
         assert refused(broker, "bench", "wrong")
 
 
+def test_mosquitto_keeps_sessions_where_that_is_asked(mosquitto_peer: Peer, tmp_path: Path) -> None:
+    for durable, present in ((True, 1), (False, 0)):
+        folder = tmp_path / str(durable)
+        folder.mkdir()
+        setting = Setting(folder, free_port(), durable)
+        for expected in (0, present):
+            with mosquitto_peer.started(setting, None) as broker:
+                assert session_present(broker, "keeper") == expected
+                assert 0 < broker.start_seconds < 30
+
+
+def session_present(broker: Broker, client_id: str) -> int:
+    address = broker.address
+    with socket.create_connection((address.host, address.port)) as link:
+        link.sendall(
+            wire.connect(
+                client_id, address.username, address.password, wire.V3_1_1, persistent=True
+            )
+        )
+        _, body = read_packet(link)
+        link.sendall(wire.subscribe("kept", 1, wire.V3_1_1))
+        wire.expect_suback(*read_packet(link), 1)
+        link.sendall(wire.DISCONNECT)
+        return body[0]
+
+
 def test_a_broker_that_ends_at_once_is_told_with_its_words(rookery_peer: Peer) -> None:
-    def command(_folder: Path, _port: int) -> list[str]:
+    def command(_setting: Setting) -> list[str]:
         return [sys.executable, "-c", "import sys; sys.exit('no such option')"]
 
     with (
@@ -65,7 +99,7 @@ def test_the_broker_runs_on_its_core_and_the_load_where_it_was(mosquitto_peer: P
 
 def test_the_cores_are_as_before_after_a_failure(rookery_peer: Peer) -> None:
     before = os.sched_getaffinity(0)
-    absent = replace(rookery_peer, command=lambda _folder, _port: ["/nowhere/broker"])
+    absent = replace(rookery_peer, command=lambda _setting: ["/nowhere/broker"])
     with pytest.raises(FileNotFoundError), absent.running(min(before)):
         pass
     assert os.sched_getaffinity(0) == before

@@ -4,7 +4,16 @@ import pytest
 
 from rookery_bench.latency import Percentiles
 from rookery_bench.measurement import Measurement
-from rookery_bench.report import Report, as_markdown, as_table, build, detail, summary
+from rookery_bench.report import (
+    Report,
+    as_markdown,
+    as_table,
+    build,
+    detail,
+    durable,
+    summary,
+    tables,
+)
 from rookery_bench.run import Runs
 from rookery_bench.scenarios import choose
 
@@ -103,6 +112,63 @@ def test_the_tables_show_every_broker() -> None:
     line = detail(found)[1]
     assert line[4:] == ["500,000", "95%", "0.40", "2%", "20%", "1.00", "2.00", "3.00"]
     assert all(len(line) == len(detail(found)[0]) for line in detail(found))
+
+
+def acked(case: str, peer: str, rate: float, p50_us: float, p99_us: float) -> Runs:
+    latency = Percentiles(p50_us, p50_us, p99_us)
+    measured = Measurement(2.0, 0.4, rate, 0.9, latency, [], rate, latency)
+    return Runs(choose(case)[0], peer, [measured])
+
+
+@pytest.mark.parametrize(
+    ("case", "rate", "p50_us", "p99_us", "met"),
+    [
+        ("durable_qos1_pairs", 40_000, 9e9, 9e9, True),
+        ("durable_qos1_pairs", 39_999, 1, 1, False),
+        ("durable_qos1_single", 1, 2_000, 9e9, True),
+        ("durable_qos1_single", 1, 2_001, 9e9, False),
+        ("durable_qos1_paced", 39_500, 9e9, 17_000, True),
+        ("durable_qos1_paced", 39_500, 1, 17_001, False),
+        ("durable_qos1_paced", 38_000, 1, 17_000, False),
+        ("durable_qos2_pairs", 1, 9e9, 9e9, None),
+    ],
+)
+def test_durable_rows_have_bounds_of_their_own(
+    case: str, rate: float, p50_us: float, p99_us: float, met: bool | None
+) -> None:
+    found = report(
+        acked(case, "rookery", rate, p50_us, p99_us),
+        acked(case, "rookery-memory", rate, 1.0, 2_000.0),
+    )
+    assert found.rows[0].met is met
+
+
+def test_what_durability_adds_needs_the_row_without() -> None:
+    (row,) = report(acked("durable_qos1_paced", "rookery", 40_000, 1.0, 9_000.0)).rows
+    assert row.added_p99_us is None
+    assert row.met is None
+
+
+def test_durable_rows_have_a_table_of_their_own() -> None:
+    found = report(
+        runs("connect", "rookery", 20.0),
+        acked("durable_qos1_paced", "rookery", 39_800, 4_000.0, 9_000.0),
+        acked("durable_qos1_paced", "rookery-memory", 39_800, 1_000.0, 2_000.0),
+        acked("durable_qos1_paced", "mosquitto", 39_800, 1_000.0, 2_000.0),
+    )
+    assert [line[0] for line in summary(found)[1:]] == ["connect + CONNACK"]
+    heading, subject, former, reference = durable(found)
+    assert all(len(line) == len(heading) for line in (subject, former, reference))
+    assert subject[2:6] == ["2.00", "1.00x", "39,800", "90%"]
+    assert subject[6:12] == ["4.00", "4.00", "9.00"] * 2
+    assert subject[12:] == ["7.00", "added p99 <= 15 ms", "yes"]
+    assert former[12:] == reference[12:] == ["-"] * 3
+    assert [title.split(",")[0] for title, _ in tables(found)] == [
+        "CPU per message",
+        "Durable traffic: persistent sessions",
+        "Rates",
+    ]
+    assert "| added p99 <= 15 ms | yes |" in as_markdown(found)
 
 
 def test_markdown_names_the_machine() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from rookery_bench import wire
-from rookery_bench.scenarios import SCENARIOS, Saturating, choose
+from rookery_bench.scenarios import SCENARIOS, Bursts, Saturating, Single, choose
 
 
 def test_names_are_unique() -> None:
@@ -33,7 +33,16 @@ def test_each_row_says_what_it_counts() -> None:
     assert units["idle_memory"] == "bytes/client"
 
 
+def test_durable_rows_have_persistent_sessions_and_no_others() -> None:
+    for scenario in SCENARIOS:
+        load = scenario.load
+        persistent = isinstance(load, Bursts | Single) or (
+            isinstance(load, Saturating) and load.persistent
+        )
+        assert persistent == (scenario.durable is not None) == scenario.name.startswith("durable_")
+
+
 def test_no_window_outgrows_the_packet_identifiers() -> None:
     for scenario in SCENARIOS:
-        if isinstance(scenario.load, Saturating):
+        if isinstance(scenario.load, Saturating | Bursts):
             assert scenario.load.window < 65_535 / 2

@@ -16,6 +16,14 @@ def test_connect_of_version_5_has_its_properties() -> None:
     assert wire.connect("c", "u", "p", wire.V5)[8:14] == b"\x05\xc2\x02\x58\x00\x00"
 
 
+def test_a_persistent_session_is_not_clean_and_expires_late() -> None:
+    assert wire.connect("c", "u", "p", wire.V3_1_1, persistent=True) == (
+        b"\x10\x13\x00\x04MQTT\x04\xc0\x02\x58\x00\x01c\x00\x01u\x00\x01p"
+    )
+    five = wire.connect("c", "u", "p", wire.V5, persistent=True)
+    assert five[8:18] == b"\x05\xc0\x02\x58\x05\x11\x00\x01\x51\x80"
+
+
 @pytest.mark.parametrize(
     ("version", "expected"),
     [
