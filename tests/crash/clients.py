@@ -75,6 +75,9 @@ class Client:
                 self.ledger.violation("refused", f"{self.name} was refused: {packet}")
                 return
             assert packet.session_present is not None
+            if self.version == wire.V3_1:
+                # This version does not tell; what arrives must do.
+                packet.session_present = self.promised
             self.ledger.session_answered(
                 self.name, present=packet.session_present, promised=self.promised
             )
