@@ -16,8 +16,6 @@ from pathlib import Path
 from tests.crash.broker import BrokerFault, BrokerProcess, rookery_command
 from tests.crash.run import Outcome, Run
 
-ACCOUNTS_MAX = 5
-
 
 def arguments_of(given: list[str] | None) -> argparse.Namespace:
     """The command line."""
@@ -107,11 +105,11 @@ def show_violations(run: Run, fault: str, arguments: argparse.Namespace, last: i
     say("")
     if fault:
         say(f"BROKER  {fault}")
-    for number, violation in enumerate(run.ledger.violations[:ACCOUNTS_MAX]):
-        say(f"{'FIRST' if number == 0 else 'then '}  {violation.kind}: {violation.account}")
-    more = len(run.ledger.violations) - ACCOUNTS_MAX
-    if more > 0:
-        say(f"and {more} more")
+    violations = run.ledger.violations
+    first_of_kind = {each.kind: each for each in reversed(violations)}
+    for violation in sorted(first_of_kind.values(), key=violations.index):
+        mark = "FIRST" if violation is violations[0] else "then"
+        say(f"{mark:6}  {violation.kind}: {violation.account}")
     say(
         f"\nAgain: python -m tests.crash --seed {arguments.seed} --first {begin} "
         f"--rounds {last - begin + 1} --reckon {arguments.reckon} --durability {arguments.durability}"

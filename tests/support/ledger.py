@@ -302,16 +302,7 @@ class Ledger:
         for topic, stream in self._retained.items():
             number_min, may_miss, last = self._retained_now(stream)
             payload = found.get(topic)
-            named = None if payload is None else named_in(topic, payload)
-            if payload is None and may_miss:
-                continue
-            if (
-                payload is not None
-                and named is not None
-                and named[0] == stream
-                and number_min <= named[1] <= last.number
-                and payload == payload_of(stream, named[1], len(payload))
-            ):
+            if may_miss if payload is None else self._may_be_retained(stream, number_min, payload):
                 continue
             held = "nothing" if payload is None else repr(payload[:HEAD_BYTES_MAX])
             account = (
@@ -444,6 +435,18 @@ class Ledger:
         later = [each for each in messages.values() if each.number >= number_min]
         may_miss = number_min == 0 or any(each.clears for each in later)
         return number_min, may_miss, messages[max(messages)]
+
+    def _may_be_retained(self, stream: Stream, number_min: int, payload: bytes) -> bool:
+        named = named_in(stream.topic, payload)
+        message = None if named is None else self._sent(*named)
+        return (
+            message is not None
+            and named is not None
+            and named[0] == stream
+            and message.number >= number_min
+            and not message.clears
+            and payload == payload_of(stream, message.number, message.size)
+        )
 
     def _name(self, stream: Stream, number: int) -> str:
         return f"Message {number} of {stream.publisher} to {stream.topic} at QoS {stream.qos}"
