@@ -52,6 +52,8 @@ def main(given: list[str] | None = None) -> int:
         run.stop()
     except BrokerFault as error:
         fault = str(error)
+    except OSError as error:
+        fault = f"no connection ({error}): {broker.last_words()}"
     finally:
         run.close()
     show_table(run, arguments, last)
