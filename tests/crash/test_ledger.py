@@ -250,10 +250,10 @@ class TestForm:
 
 class TestForbidden:
     def test_a_will_that_should_not_come(self, ledger):
-        sent(ledger, TWO, 1, acknowledged=False)
+        sent(ledger, TWO, 1)
         ledger.forbid(TWO, 1, "its client was back")
-        ledger.settle()
         assert ledger.owed() == 0
+        ledger.settle()
         arrived(ledger, TWO, 1)
         assert "forbidden" in kinds(ledger)
 
@@ -306,8 +306,11 @@ class TestRetained:
         assert kinds(ledger) == ["retained"]
 
     def test_it_outlives_what_is_settled(self, ledger):
+        ledger.subscribed("s", "state/#", 2)
         sent(ledger, STATE, 1, 2)
+        arrived(ledger, STATE, 1, 2)
         ledger.settle()
+        assert ledger.owed() == 0
         assert self.check(ledger, 2) == []
         assert self.check(ledger, None) == ["retained"]
 
