@@ -48,6 +48,15 @@ def resident_bytes(pid: int) -> int:
     raise ValueError(f"/proc/{pid}/smaps_rollup names no Rss")
 
 
+def peak_resident_bytes(pid: int) -> int:
+    """Return the most resident memory that a process has had (VmHWM of its status) in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmHWM":
+            return int(value.split()[0]) * 1024
+    raise ValueError(f"/proc/{pid}/status names no VmHWM")
+
+
 def settled_resident_bytes(pid: int) -> int:
     """Read the resident memory of a process until it stays the same for a second."""
     readings = [resident_bytes(pid)]

@@ -40,10 +40,14 @@ class Sequence:
         else:
             self.duplicated += 1
 
+    def lost(self, sent: int) -> int:
+        """Return how many of ``sent`` messages have not come."""
+        return len(self._missing) + max(0, sent - self.expected)
+
     def faults(self, sent: int) -> str:
         """Say what went wrong with ``sent`` messages; empty when nothing did."""
         counts = {
-            "lost": len(self._missing) + max(0, sent - self.expected),
+            "lost": self.lost(sent),
             "reordered": self.reordered,
             "duplicated": self.duplicated,
         }
