@@ -113,6 +113,12 @@ class Committer:
         """The position the next message will get, or a lower one than it."""
         return position_of(self.group.block, len(self.group.entries))
 
+    def readable_end(self) -> int:
+        """Positions lower than this can be read from the store, or are lost with a failed commit."""
+        if self._under_way is not None and self._under_way.entries:
+            return position_of(self._under_way.block, 0)
+        return position_of(self.group.block, 0)
+
     def refer(self, position: int, count: int) -> None:
         """Count that many more references to an entry."""
         block = block_of(position)

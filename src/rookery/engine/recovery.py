@@ -137,9 +137,10 @@ class Recovery:
         actor = self._actors.get(row.number)
         if actor is None:
             return
-        if row.released:
+        if row.released or not row.position:
+            # What is not in the log cannot be sent again, but its identifier may be held by the client.
             actor.session.outbound.released[row.packet_id] = True
-        elif row.position:
+        else:
             self._outbound.setdefault(row.position, []).append(row)
 
     def _restore_block(self, block: int, entries: Sequence[bytes | None]) -> None:
@@ -213,7 +214,7 @@ class Recovery:
         self._broker.committer.refer(position, 1)
         for row in self._outbound.get(position, NO_ROWS):
             if row.number == actor.number:
-                owed.take_out(position)
+                owed.take_out_early(position)
                 outbound.inflight[row.packet_id] = delivery
                 return
         if not outbound.owe(delivery):

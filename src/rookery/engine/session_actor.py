@@ -105,6 +105,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         """When its last link ended."""
         self.crashes: int = 0
         self.drop_logged_at: float = 0.0
+        self._waits_for_commit: bool = False
         self._held_until: list[tuple[int, int]] = []
         """QoS 2 identifiers of the client's messages that are not durable yet, with their group."""
 
@@ -198,7 +199,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         else:
             reason = DROP_PACKET_TOO_LARGE
         self.broker.stats.drop(reason)
-        if delivery.position and self.session.outbound.owed is not None:
+        if delivery.position and delivery.qos and self.session.outbound.owed is not None:
             if outcome == DROPPED_TOO_LARGE:
                 self.finish(delivery.position)
             else:
@@ -333,7 +334,10 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         self._held_until = waiting
 
     def room(self) -> None:
-        """A session takes in nothing by itself."""
+        """A commit is done: go on reading the backlog."""
+        self._waits_for_commit = False
+        if not self.ended:
+            self.advance(self.broker.now)
 
     def progress_row(self) -> ProgressRow | None:
         """How far the session has come in the log."""
@@ -345,7 +349,14 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
 
     def _read_backlog(self) -> None:
         """Have the next messages of the backlog read from the log."""
-        taken = self.session.outbound.take_backlog()
+        committer = self.broker.committer
+        taken = self.session.outbound.take_backlog(committer.readable_end())
+        if not taken:
+            # What comes next is not written yet.
+            if not self._waits_for_commit:
+                self._waits_for_commit = True
+                committer.wait_for_room(self)
+            return
         self.broker.store.read(
             [position for position, _ in taken], lambda entries: self._queue_read(taken, entries)
         )

@@ -38,25 +38,28 @@ class Backlog:
         self._last = position
         self.count += 1
 
-    def take(self, count: int) -> list[tuple[int, int]]:
-        """Remove up to ``count`` from the front, in order."""
+    def take(self, count: int, below: int) -> list[tuple[int, int]]:
+        """Remove up to ``count`` positions lower than ``below`` from the front, in order."""
         taken: list[tuple[int, int]] = []
         packed = self._packed
         at = self._at
         position = self._first
         while at < len(packed) and len(taken) < count:
+            end = at
             distance = 0
             shift = 0
-            byte = packed[at]
+            byte = packed[end]
             while byte & 0x80:
                 distance |= (byte & 0x7F) << shift
                 shift += 7
-                at += 1
-                byte = packed[at]
+                end += 1
+                byte = packed[end]
             distance |= byte << shift
+            if position + distance >= below:
+                break
             position += distance
-            taken.append((position, packed[at + 1]))
-            at += 2
+            taken.append((position, packed[end + 1]))
+            at = end + 2
         self._first = position
         self.count -= len(taken)
         if at >= len(packed):
@@ -83,6 +86,10 @@ class Backlog:
             at += 1
             byte = packed[at]
         return self._first + (distance | byte << shift)
+
+    def last(self) -> int:
+        """The highest position there ever was."""
+        return self._last
 
     def size_bytes(self) -> int:
         """The memory the packed positions take."""

@@ -185,7 +185,7 @@ class Outbound:
         return owed.backlog.count + (1 if owed.reading else 0)
 
     def wants_backlog(self) -> bool:
-        """Whether there is room to read some of the backlog back."""
+        """Whether there is room to read back some of the backlog."""
         owed = self.owed
         return (
             owed is not None
@@ -198,12 +198,15 @@ class Outbound:
         """Put into the backlog what the last process left; False when that is over the limits."""
         return self._enqueue(delivery, None) == QUEUED
 
-    def take_backlog(self) -> list[tuple[int, int]]:
-        """Take the next positions, to be read; until ``queue_read`` nothing overtakes them."""
+    def take_backlog(self, below: int) -> list[tuple[int, int]]:
+        """Take the next positions lower than ``below``, to be read.
+
+        Until ``queue_read`` nothing overtakes them.
+        """
         owed = self.owed
         assert owed is not None
-        owed.reading = True
-        taken = owed.backlog.take(READ_MESSAGES_MAX)
+        taken = owed.backlog.take(READ_MESSAGES_MAX, below)
+        owed.reading = len(taken) > 0
         for position, _ in taken:
             owed.take_out(position)
         return taken

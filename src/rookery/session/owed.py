@@ -29,8 +29,8 @@ class Owed:
         """Where the session had come when the process began."""
         self._out: deque[int] = deque()
         self._finished: set[int] = set()
-        self._mixed: bool = False
-        """Whether what is out is not in ascending order."""
+        self._early_until: int = 0
+        """The highest position that was taken out before lower ones, while any of them is left."""
         self._end: int = end
         """Every position from here on is still to come, when nothing is owed."""
 
@@ -45,51 +45,57 @@ class Owed:
         return position < self.cursor_at_start or position in self._finished
 
     def take_out(self, position: int) -> None:
-        """A position is on its way to the client.
-
-        They come in ascending order, but for the QoS 2 deliveries that were under way at a crash: these
-        go on before the rest of what was sent.
-        """
-        out = self._out
-        if out and position < out[-1]:
-            self._mixed = True
-        out.append(position)
+        """A position is on its way to the client; they come in ascending order."""
+        self._out.append(position)
         if position >= self._end:
             self._end = position + 1
+
+    def take_out_early(self, position: int) -> None:
+        """A QoS 2 delivery that was under way at a crash goes on before the rest of what was sent."""
+        self._early_until = max(self._early_until, position)
+        self.take_out(position)
 
     def finish(self, position: int) -> None:
         """The client has it, or it was dropped."""
         out = self._out
-        if out and out[0] == position:
-            out.popleft()
-            finished = self._finished
-            while out and out[0] in finished:
-                finished.discard(out.popleft())
-            if not out:
-                self._mixed = False
-        else:
+        if self._early_until or not out or out[0] != position:
             self._finished.add(position)
+            return
+        out.popleft()
+        finished = self._finished
+        while out and out[0] in finished:
+            finished.discard(out.popleft())
 
     def cursor(self) -> int:
         """Everything before it is finished or was never owed."""
         cursor = self._end
-        if self._mixed:
-            cursor = min(each for each in self._out if each not in self._finished)
+        if self._early_until:
+            left = [position for position in self._out if position not in self._finished]
+            cursor = min(left, default=cursor)
         elif self._out:
             cursor = self._out[0]
         if self.backlog.count:
             cursor = min(cursor, self.backlog.first())
+        if self._early_until and cursor > self._early_until:
+            self._in_order_again()
         return cursor
 
     def finished_beyond(self, cursor: int) -> list[int]:
         """What is finished from the cursor on, ascending."""
         return sorted(position for position in self._finished if position > cursor)
 
+    def _in_order_again(self) -> None:
+        finished = self._finished
+        self._out = deque(sorted(position for position in self._out if position not in finished))
+        if not self._out:
+            finished.clear()
+        self._early_until = 0
+
     def outstanding(self) -> list[int]:
         """All that is not finished; empties the backlog."""
         finished = self._finished
         positions = [position for position in self._out if position not in finished]
-        for position, _ in self.backlog.take(self.backlog.count):
+        for position, _ in self.backlog.take(self.backlog.count, self.backlog.last() + 1):
             positions.append(position)
         self._out.clear()
         finished.clear()
