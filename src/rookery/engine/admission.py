@@ -236,10 +236,9 @@ class Admission:
 
     def _resume(self, actor: SessionActor, client: ClientLink) -> None:
         now = self._broker.now
-        before = actor.session.outbound
-        before.resend(client.link, now)
-        self._broker.stats.messages_sent += len(before.inflight)
-        self._broker.stats.packets_sent += len(before.inflight) + len(before.released)
+        outbound = actor.session.outbound
+        outbound.resend(client.link, now)
+        self._broker.stats.packets_sent += len(outbound.released)
         actor.advance(now)
 
     def _keep_alive_seconds(self, connect: Connect) -> int:

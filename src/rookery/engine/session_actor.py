@@ -162,30 +162,38 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         client = self.client
         link = None if client is None else client.link
         unsent_bytes = 0 if client is None else client.unsent_bytes()
-        sent = 0
         sent_qos0 = 0
-        sent_qos1 = 0
         payload_bytes = 0
         for delivery in deliveries:
             outcome = outbound.deliver(delivery, link, unsent_bytes, now)
             if outcome == SENT:
-                sent += 1
-                payload_bytes += len(delivery.message.payload)
                 if delivery.qos == 0:
                     sent_qos0 += 1
-                elif delivery.qos == 1:
-                    sent_qos1 += 1
+                    payload_bytes += len(delivery.message.payload)
             elif outcome != QUEUED:
                 self._dropped(delivery, outcome)
         if outbound.owed is not None:
             self._keep_sent()
         stats = self.broker.stats
+        stats.messages_sent += sent_qos0
+        stats.packets_sent += sent_qos0
+        stats.messages_sent_qos0 += sent_qos0
+        stats.payload_bytes_sent += payload_bytes
+        self._count_sent()
+
+    def _count_sent(self) -> None:
+        """Take over what the outbound side has counted."""
+        outbound = self.session.outbound
+        stats = self.broker.stats
+        sent = outbound.sent_qos1 + outbound.sent_qos2
         stats.messages_sent += sent
         stats.packets_sent += sent
-        stats.messages_sent_qos0 += sent_qos0
-        stats.messages_sent_qos1 += sent_qos1
-        stats.messages_sent_qos2 += sent - sent_qos0 - sent_qos1
-        stats.payload_bytes_sent += payload_bytes
+        stats.messages_sent_qos1 += outbound.sent_qos1
+        stats.messages_sent_qos2 += outbound.sent_qos2
+        stats.payload_bytes_sent += outbound.sent_payload_bytes
+        outbound.sent_qos1 = 0
+        outbound.sent_qos2 = 0
+        outbound.sent_payload_bytes = 0
 
     def _dropped(self, delivery: Delivery, outcome: int) -> None:
         if outcome == DROPPED_OFFLINE:
@@ -267,11 +275,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
 
     def _send_queue(self, client: ClientLink, now: float) -> None:
         outbound = self.session.outbound
-        before = outbound.queue_length()
         dropped = outbound.advance(client.link, client.unsent_bytes(), now)
-        sent = before - outbound.queue_length() - len(dropped)
-        self.broker.stats.messages_sent += sent
-        self.broker.stats.packets_sent += sent
+        self._count_sent()
         for delivery in dropped:
             expired = delivery.message.expired(now)
             self.broker.stats.drop(DROP_EXPIRED if expired else DROP_PACKET_TOO_LARGE)

@@ -58,6 +58,11 @@ class Outbound:
         self.queue_bytes: int = 0
         self.owed: Owed | None = None
         """What a durable session is owed from the message log."""
+        self.sent_qos1: int = 0
+        """Sent since the owner last looked, resends included."""
+        self.sent_qos2: int = 0
+        self.sent_payload_bytes: int = 0
+        """Payloads of those."""
         self.assigned: list[int] = []
         """QoS 2 identifiers given out since the owner last looked: a durable session must keep them."""
         self._last_packet_id: int = 0
@@ -130,7 +135,9 @@ class Outbound:
                 sent = len(self.inflight) - len(unsent)
                 if sent + len(self.released) >= self.window_max:
                     return
-                if not delivery.write_again(link, unsent[0], now):
+                if delivery.write_again(link, unsent[0], now):
+                    self._count(delivery)
+                else:
                     # [MQTT-3.1.2-25] The client takes it no more: as if it had been delivered.
                     del self.inflight[unsent[0]]
             unsent.popleft()
@@ -275,6 +282,7 @@ class Outbound:
         if not written:
             # [MQTT-3.1.2-25] Too large for the client: as if it had been delivered.
             return DROPPED_TOO_LARGE
+        self._count(delivery)
         self._last_packet_id = packet_id
         self.inflight[packet_id] = delivery
         if owed is not None:
@@ -282,6 +290,13 @@ class Outbound:
             if delivery.qos == 2:
                 self.assigned.append(packet_id)
         return SENT
+
+    def _count(self, delivery: Delivery) -> None:
+        if delivery.qos == 1:
+            self.sent_qos1 += 1
+        else:
+            self.sent_qos2 += 1
+        self.sent_payload_bytes += len(delivery.message.payload)
 
     def _enqueue(self, delivery: Delivery, link: Link | None) -> int:
         size = delivery.message.size_bytes
