@@ -69,7 +69,7 @@ class Node:
     """One node."""
 
     def __init__(self, config: Config, directory: Path | None = None) -> None:
-        """``directory`` is where a durable store lies; a configuration without one needs none."""
+        """``directory`` is where a durable store lies; durability ``memory`` needs none."""
         self.config = config
         self.ports: dict[str, int] = {}
         """The TCP port each listener got, by its name, and ``metrics`` for the metrics port."""
@@ -132,7 +132,7 @@ class Node:
         for io in list(self._links.open):
             io.abort()
         self.broker.committer.finish(self.broker.now)
-        await self._committed()
+        await self._drained()
         self._lag.stop()
         await self.broker.tasks.stop()
         if self._observer is not None:
@@ -180,11 +180,6 @@ class Node:
             if sock.family != socket.AF_UNIX:
                 self.ports[listener.name] = sock.getsockname()[1]
 
-    async def _committed(self) -> None:
-        deadline = self._clock.monotonic() + DRAIN_SECONDS_MAX
-        while not self.broker.committer.idle() and self._clock.monotonic() < deadline:
-            await asyncio.sleep(0.005)
-
     async def _start_observer(self) -> None:
         collector = NodeCollector(
             self.broker.stats, self._gauges, self._lag, self._clock, __version__, compiled()
@@ -230,9 +225,9 @@ class Node:
 
 def _store(config: Config, directory: Path | None, clock: SystemClock) -> Store:
     if config.store.durability == "memory":
-        return MemoryStore(clock)
+        return MemoryStore()
     assert directory is not None, "a durable store needs a directory"
-    return SqliteStore(directory, config.store.durability, config.store.bytes_max, clock)
+    return SqliteStore(directory, config.store.durability, config.store.bytes_max, clock.wall)
 
 
 def _authenticator(

@@ -46,20 +46,21 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     import signal
 
     from rookery.app import Node, tune_collector
-    from rookery.config import warnings
+    from rookery.config import store_directory, warnings
     from rookery.net.listening import ListenFault
     from rookery.net.tls import TlsFileFault
     from rookery.observe.http import ListenError
+    from rookery.store.faults import StoreFault
 
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    node = Node(loaded.config)
+    node = Node(loaded.config, store_directory(loaded))
     loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs, node)
     try:
         await node.start()
-    except (ListenFault, ListenError, TlsFileFault) as error:
+    except (ListenFault, ListenError, StoreFault, TlsFileFault) as error:
         typer.echo(f"rookery: {error}", err=True)
         return 1
     _banner(node, loaded, warnings(loaded.config))

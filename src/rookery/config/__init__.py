@@ -2,8 +2,8 @@
 
 from rookery.config.errors import ConfigError, ConfigErrors, Origin
 from rookery.config.explain import Row, explain
-from rookery.config.load import Loaded, find_file, load
-from rookery.config.models import Config, Listener, Rule, Tls, User
+from rookery.config.load import Loaded, find_file, load, store_directory
+from rookery.config.models import Config, Listener, Rule, Store, Tls, User
 from rookery.config.settings import to_settings
 from rookery.config.warnings import warnings
 
@@ -16,11 +16,13 @@ __all__ = [
     "Origin",
     "Row",
     "Rule",
+    "Store",
     "Tls",
     "User",
     "explain",
     "find_file",
     "load",
+    "store_directory",
     "to_settings",
     "warnings",
 ]

@@ -25,7 +25,9 @@ from rookery.config.sources import (
 )
 from rookery.config.tree import Node, assign, locate, to_data
 
+STORE_DIRECTORY = "rookery-data"
 DEFAULT_FILE = FilePath("rookery.yaml")
+DEFAULT_DIRECTORY = "rookery-data"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ def find_file(option: FilePath | None, environ: Mapping[str, str]) -> FilePath |
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
+def store_directory(loaded: Loaded) -> FilePath:
+    """Where the store of a configuration lies: as it says, else beside its file."""
+    if loaded.config.store.directory is not None:
+        return FilePath(loaded.config.store.directory)
+    return (loaded.source or DEFAULT_FILE).parent / DEFAULT_DIRECTORY
+
+
 def load(
     path: FilePath | None = None,
     environ: Mapping[str, str] | None = None,
@@ -68,6 +77,12 @@ def load(
         raise ConfigErrors(errors)
     origins = {found: _origin(tree, found) for found in _values(config, ())}
     return Loaded(config, origins, path, tuple(overrides))
+
+
+def store_directory(loaded: Loaded) -> FilePath:
+    """Where the store lies: a relative path starts at the configuration file, if there is one."""
+    directory = FilePath(loaded.config.store.directory or STORE_DIRECTORY)
+    return directory if loaded.source is None else loaded.source.parent / directory
 
 
 def _laid(tree: Node, assignment: Assignment, errors: list[ConfigError]) -> Node:

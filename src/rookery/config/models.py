@@ -390,6 +390,20 @@ class Mqtt(Section):
     """Seconds between two publications of the `$SYS` topics; 0 turns them off."""
 
 
+class Store(Section):
+    """Where the node keeps what must outlive it."""
+
+    durability: Literal["fsync", "os", "memory"] = "fsync"
+    """What an acknowledgement promises: `fsync` that the message is on disk, `os` that the operating system
+    has it (a crash of the machine may lose the last ones), `memory` that this process has it."""
+    directory: FilePath | None = None
+    """The directory of the database; at null `rookery-data` beside the configuration file, or in the working
+    directory where there is no file. It is made, for its owner only, where it is not there yet."""
+    bytes_max: Annotated[int, Field(ge=16_777_216, le=2**50)] = 10_737_418_240
+    """Bytes the database may take on disk. Beyond four fifths of it the node warns; at it, messages that must
+    be kept are refused."""
+
+
 class Rule(Section):
     """One line of the authorization: what is allowed or denied to whom."""
 
@@ -419,6 +433,21 @@ class Authorization(Section):
     """What holds for a request that no rule matches."""
     rules: Annotated[tuple[Rule, ...], Strict(False)] = ()
     """The rules in order: the first that matches decides."""
+
+
+class Store(Section):
+    """What outlives the node: persistent sessions, the messages owed to them, retained messages, wills."""
+
+    durability: Literal["fsync", "os", "memory"] = "fsync"
+    """When an acknowledgement leaves: with `fsync` what it promises is on the disk and survives a power
+    cut; with `os` the operating system has it, which survives the end of the node but not that of the
+    machine; with `memory` nothing survives the node."""
+    directory: FilePath | None = None
+    """Where it is kept, for one node alone; at null `rookery-data` beside the configuration file, or in the
+    working directory without one. Made when it is not there."""
+    bytes_max: Annotated[int, Field(ge=1_048_576, le=2**50)] = 10_737_418_240
+    """Bytes of the database. Beyond them messages that would have to be kept are refused; the operator is
+    warned from 80 % on. Not for `memory`."""
 
 
 class Log(Section):
@@ -453,8 +482,12 @@ class Config(Section):
     """The bounds of the node. Each holds always: no value turns a limit off."""
     mqtt: Mqtt = Mqtt()
     """The choices that the MQTT standard leaves to a server."""
+    store: Store = Store()
+    """Where the node keeps what must outlive it."""
     authorization: Authorization = Authorization()
     """What clients may publish and subscribe to."""
+    store: Store = Store()
+    """What outlives the node: persistent sessions, the messages owed to them, retained messages, wills."""
     log: Log = Log()
     """What the node writes to standard error."""
     metrics: Metrics = Metrics()

@@ -8,7 +8,7 @@ from rookery.config.models import Config, Listener
 
 def warnings(config: Config) -> list[str]:
     """One sentence for each thing an operator should know before the node starts."""
-    return [*_access(config), *_users(config), *_listeners(config)]
+    return [*_access(config), *_users(config), *_listeners(config), *_store(config)]
 
 
 def _access(config: Config) -> Iterator[str]:
@@ -58,3 +58,15 @@ def _listeners(config: Config) -> Iterator[str]:
                 f"listeners.{index} believes the client address in PROXY headers: make sure that only "
                 "the proxy can reach it"
             )
+
+
+def _store(config: Config) -> Iterator[str]:
+    store = config.store
+    if store.durability != "memory":
+        return
+    yield (
+        "store.durability is memory: sessions, the messages owed to them and retained messages end with "
+        "the node"
+    )
+    if store.directory is not None:
+        yield "store.directory is not used: store.durability is memory"

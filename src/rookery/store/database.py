@@ -3,7 +3,6 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -227,7 +226,3 @@ def file_bytes(path: Path) -> int:
         except FileNotFoundError:
             continue
     return total
-
-
-Wall = Callable[[], float]
-"""The wall clock: seconds since 1970."""

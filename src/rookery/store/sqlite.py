@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
+from rookery.ports import Clock
 from rookery.records import Group, Loaded
 from rookery.store.database import (
     FILE,
     DirectoryLock,
-    Wall,
     check_features,
     damaged,
     fault_of,
@@ -34,17 +34,17 @@ class SqliteStore:
     """Adapter of ``rookery.ports.Store``."""
 
     def __init__(
-        self, directory: Path, durability: Literal["fsync", "os"], bytes_max: int, wall: Wall
+        self, directory: Path, durability: Literal["fsync", "os"], bytes_max: int, clock: Clock
     ) -> None:
-        """``wall`` is the clock: seconds since 1970. Nothing is opened yet."""
+        """Nothing is opened yet."""
         self._directory = directory
         self._path = directory / FILE
         self._durability = durability
-        self._wall = wall
+        self._wall = clock.wall
         self._lock: DirectoryLock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._set_aside: list[str] = []
-        self._writer = Writer(self._path, durability, bytes_max, wall)
+        self._writer = Writer(self._path, durability, bytes_max, clock)
         self._reader = Reader(self._path)
 
     @property

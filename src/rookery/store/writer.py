@@ -14,10 +14,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from rookery.ports import Clock
 from rookery.records import Group
 from rookery.store.database import (
     SYNCHRONOUS,
-    Wall,
     connect_to_write,
     fault_of,
     file_bytes,
@@ -46,7 +46,7 @@ ALARM_PART: Final = 0.8
 class Writer:
     """Commits groups, one after the other."""
 
-    def __init__(self, path: Path, durability: str, bytes_max: int, wall: Wall) -> None:
+    def __init__(self, path: Path, durability: str, bytes_max: int, clock: Clock) -> None:
         self.problem: str | None = None
         """Why the last commit failed."""
         self.live_bytes: int = 0
@@ -55,7 +55,7 @@ class Writer:
         self._path = path
         self._synchronous = SYNCHRONOUS[durability]
         self._bytes_max = bytes_max
-        self._wall = wall
+        self._wall = clock.wall
         self._next_block = 1
         self._next_number = 1
         self._alive_at = 0.0
