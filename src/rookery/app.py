@@ -227,7 +227,7 @@ def _store(config: Config, directory: Path | None, clock: SystemClock) -> Store:
     if config.store.durability == "memory":
         return MemoryStore()
     assert directory is not None, "a durable store needs a directory"
-    return SqliteStore(directory, config.store.durability, config.store.bytes_max, clock.wall)
+    return SqliteStore(directory, config.store.durability, config.store.bytes_max, clock)
 
 
 def _authenticator(
