@@ -27,7 +27,6 @@ from rookery.config.tree import Node, assign, locate, to_data
 
 STORE_DIRECTORY = "rookery-data"
 DEFAULT_FILE = FilePath("rookery.yaml")
-DEFAULT_DIRECTORY = "rookery-data"
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,6 @@ def find_file(option: FilePath | None, environ: Mapping[str, str]) -> FilePath |
     if environ.get(FILE_VARIABLE):
         return FilePath(environ[FILE_VARIABLE])
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None
-
-
-def store_directory(loaded: Loaded) -> FilePath:
-    """Where the store of a configuration lies: as it says, else beside its file."""
-    if loaded.config.store.directory is not None:
-        return FilePath(loaded.config.store.directory)
-    return (loaded.source or DEFAULT_FILE).parent / DEFAULT_DIRECTORY
 
 
 def load(

@@ -435,21 +435,6 @@ class Authorization(Section):
     """The rules in order: the first that matches decides."""
 
 
-class Store(Section):
-    """What outlives the node: persistent sessions, the messages owed to them, retained messages, wills."""
-
-    durability: Literal["fsync", "os", "memory"] = "fsync"
-    """When an acknowledgement leaves: with `fsync` what it promises is on the disk and survives a power
-    cut; with `os` the operating system has it, which survives the end of the node but not that of the
-    machine; with `memory` nothing survives the node."""
-    directory: FilePath | None = None
-    """Where it is kept, for one node alone; at null `rookery-data` beside the configuration file, or in the
-    working directory without one. Made when it is not there."""
-    bytes_max: Annotated[int, Field(ge=1_048_576, le=2**50)] = 10_737_418_240
-    """Bytes of the database. Beyond them messages that would have to be kept are refused; the operator is
-    warned from 80 % on. Not for `memory`."""
-
-
 class Log(Section):
     """What the node writes to standard error."""
 
@@ -486,8 +471,6 @@ class Config(Section):
     """Where the node keeps what must outlive it."""
     authorization: Authorization = Authorization()
     """What clients may publish and subscribe to."""
-    store: Store = Store()
-    """What outlives the node: persistent sessions, the messages owed to them, retained messages, wills."""
     log: Log = Log()
     """What the node writes to standard error."""
     metrics: Metrics = Metrics()

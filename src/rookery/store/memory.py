@@ -6,7 +6,6 @@ that it did: that is all it promises.
 
 from collections.abc import Callable, Sequence
 
-from rookery.ports import Clock
 from rookery.records import (
     Group,
     Loaded,
@@ -22,8 +21,7 @@ from rookery.records import (
 class MemoryStore:
     """Adapter of ``rookery.ports.Store``."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._blocks: dict[int, list[bytes]] = {}
         self._bytes = 0
         self._sessions: dict[int, SessionRow] = {}
@@ -34,7 +32,6 @@ class MemoryStore:
         self._retained: dict[str, int] = {}
         self._next_block = 1
         self._next_number = 1
-        self._alive_at = 0.0
 
     @property
     def durability(self) -> str:
@@ -57,7 +54,6 @@ class MemoryStore:
         loaded.blocks = sorted(self._blocks)
         loaded.next_block = self._next_block
         loaded.next_number = self._next_number
-        loaded.alive_at_wall = self._alive_at
         return loaded
 
     def commit(self, group: Group, done: Callable[[Exception | None], None]) -> None:
@@ -134,5 +130,4 @@ class MemoryStore:
         return self._bytes
 
     async def close(self) -> None:
-        """Note the time; there is nothing to let go of."""
-        self._alive_at = self._clock.wall()
+        """Nothing to let go of."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rookery.config.errors import ConfigErrors
-from rookery.config.load import find_file, load
+from rookery.config.load import find_file, load, store_directory
 
 Write = Callable[[str], Path]
 
@@ -237,7 +237,7 @@ class TestErrors:
                 "- a\n",
                 (
                     "f.yaml:1:1: must be a mapping with the keys broker, listeners, limits, "
-                    "mqtt, authorization, log, metrics"
+                    "mqtt, store, authorization, log, metrics"
                 ),
             ),
         ],
@@ -350,3 +350,17 @@ class TestFindingTheFile:
     def test_a_file_that_was_named_must_be_there(self, tmp_path: Path):
         path = tmp_path / "no.yaml"
         assert errors(path) == [f"{path}: cannot be read: No such file or directory"]
+
+
+class TestStoreDirectory:
+    def test_beside_the_file_or_in_the_working_directory(self, tmp_path: Path):
+        path = tmp_path / "f.yaml"
+        path.write_text("log: {}\n")
+        assert store_directory(load(path)) == tmp_path / "rookery-data"
+        assert store_directory(load()) == Path("rookery-data")
+
+    def test_as_it_is_named(self, tmp_path: Path):
+        path = tmp_path / "f.yaml"
+        path.write_text("store: {directory: d}\n")
+        assert store_directory(load(path)) == tmp_path / "d"
+        assert store_directory(load(None, {}, ["store.directory=/x/y"])) == Path("/x/y")

@@ -74,3 +74,18 @@ def test_a_proxy_header_that_anyone_could_write():
     (warning,) = told(listeners=listeners, auth={"users": [USER]})
     assert warning.startswith("listeners.0 believes")
     assert told(listeners=[{**LOOPBACK[0], "proxy_protocol": True}]) == []
+
+
+@pytest.mark.parametrize("durability", ["fsync", "os"])
+def test_a_durable_store_is_what_most_want(durability: str):
+    store = {"durability": durability, "directory": "d"}
+    assert warnings(Config.model_validate({"listeners": LOOPBACK, "store": store})) == []
+
+
+def test_a_store_that_ends_with_the_node():
+    store = {"durability": "memory"}
+    (warning,) = warnings(Config.model_validate({"listeners": LOOPBACK, "store": store}))
+    assert warning.startswith("store.durability is memory: sessions")
+    store["directory"] = "d"
+    _, warning = warnings(Config.model_validate({"listeners": LOOPBACK, "store": store}))
+    assert warning == "store.directory is not used: store.durability is memory"
