@@ -4,13 +4,14 @@
 records are committed, and what asked to be flushed is written. Each ``Peer`` is a client with its own codec.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from rookery.engine.broker import Broker
 from rookery.engine.client_link import ClientLink
 from rookery.engine.link_handle import LinkHandle
+from rookery.engine.recovery import Recovery
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.settings import Behaviour, Limits, Settings
 from rookery.mqtt.encode import topic_to_wire
@@ -41,8 +42,18 @@ from rookery.ports import (
     Refused,
     Store,
 )
-from rookery.records import Group, Loaded, block_of, index_of
+from rookery.records import (
+    Group,
+    Loaded,
+    OutboundRow,
+    ProgressRow,
+    SessionRow,
+    SubscriptionRow,
+    block_of,
+    index_of,
+)
 
+T = TypeVar("T")
 TURNS_MAX = 10_000
 Verdict = Accepted | Refused | Challenge
 
@@ -94,31 +105,110 @@ def settings(**changed: Any) -> Settings:
 class FakeClock:
     """A clock that somebody moves."""
 
-    def __init__(self, now: float = 1_000.0) -> None:
+    def __init__(self, now: float = 1_000.0, wall: float = 1_700_001_000.0) -> None:
         self.now = now
+        self._wall_minus_now = wall - now
 
     def monotonic(self) -> float:
         return self.now
 
     def wall(self) -> float:
-        return 1_700_000_000 + self.now
+        return self._wall_minus_now + self.now
+
+
+class Content:
+    """What a store holds durably: the rows of all groups it committed."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, list[bytes]] = {}
+        self.sessions: dict[int, SessionRow] = {}
+        self.subscriptions: dict[tuple[int, str], SubscriptionRow] = {}
+        self.progress: dict[int, ProgressRow] = {}
+        self.inbound: set[tuple[int, int]] = set()
+        self.outbound: dict[tuple[int, int], OutboundRow] = {}
+        self.retained: dict[str, int] = {}
+        self.next_block = 1
+        self.next_number = 1
+        self.alive_at_wall = 0.0
+
+    def apply(self, group: Group, wall: float) -> None:
+        """Make one group durable."""
+        self.alive_at_wall = wall
+        if group.entries:
+            assert group.block >= self.next_block, "a block is written once"
+            self.blocks[group.block] = list(group.entries)
+            self.next_block = group.block + 1
+        self.next_number = max([self.next_number, *(number + 1 for number in group.sessions)])
+        _apply_rows(self.sessions, group.sessions)
+        _apply_rows(self.subscriptions, group.subscriptions)
+        _apply_rows(self.outbound, group.outbound)
+        _apply_rows(self.retained, group.retained)
+        self.progress.update(group.progress)
+        for key, held in group.inbound.items():
+            (self.inbound.add if held else self.inbound.discard)(key)
+        for number, session in group.sessions.items():
+            if session is None:
+                self._forget(number)
+        for block in group.finished_blocks:
+            self.blocks.pop(block, None)
+
+    def _forget(self, number: int) -> None:
+        self.progress.pop(number, None)
+        for rows in (self.subscriptions, self.outbound):
+            for key in [key for key in rows if key[0] == number]:
+                del rows[key]
+        self.inbound = {key for key in self.inbound if key[0] != number}
+
+    def loaded(self) -> Loaded:
+        """All of it, as a store tells it when it is opened."""
+        loaded = Loaded()
+        loaded.sessions = list(self.sessions.values())
+        loaded.subscriptions = list(self.subscriptions.values())
+        loaded.progress = list(self.progress.values())
+        loaded.inbound = sorted(self.inbound)
+        loaded.outbound = list(self.outbound.values())
+        loaded.retained = list(self.retained.items())
+        loaded.blocks = sorted(self.blocks)
+        loaded.next_block = self.next_block
+        loaded.next_number = self.next_number
+        loaded.alive_at_wall = self.alive_at_wall
+        return loaded
+
+
+def _apply_rows(rows: dict[Any, Any], changed: Mapping[Any, Any]) -> None:
+    for key, row in changed.items():
+        if row is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = row
 
 
 class FakeStore:
-    """A store in memory whose commits are done when the test says so, oldest first, or ``at_once``."""
+    """A store in memory whose commits are done when the test says so, oldest first, or ``at_once``.
+
+    What was committed stays, whoever opens it: an ``Engine.restart`` finds it again.
+    """
 
     durability = "fsync"
 
     def __init__(self, at_once: bool = False) -> None:
         self.at_once = at_once
+        self.reads_at_once = True
         self.groups: list[Group] = []
-        self.blocks: dict[int, list[bytes]] = {}
+        self.content = Content()
+        self.clock: FakeClock | None = None
         self._waiting: list[tuple[Group, Callable[[Exception | None], None]]] = []
+        self._reads: list[tuple[Sequence[int], Callable[[Sequence[bytes | None]], None]]] = []
+
+    @property
+    def blocks(self) -> dict[int, list[bytes]]:
+        return self.content.blocks
 
     async def open(self) -> Loaded:
-        return Loaded()
+        return self.content.loaded()
 
     def commit(self, group: Group, done: Callable[[Exception | None], None]) -> None:
+        assert not self._waiting, "one commit is under way at a time"
         self.groups.append(group)
         self._waiting.append((group, done))
         if self.at_once:
@@ -127,7 +217,18 @@ class FakeStore:
     def read(
         self, positions: Sequence[int], done: Callable[[Sequence[bytes | None]], None]
     ) -> None:
+        self._reads.append((positions, done))
+        if self.reads_at_once:
+            self.complete_read()
+
+    def complete_read(self) -> None:
+        """Answer the oldest read."""
+        positions, done = self._reads.pop(0)
         done([self._entry(position) for position in positions])
+
+    @property
+    def reading(self) -> int:
+        return len(self._reads)
 
     def _entry(self, position: int) -> bytes | None:
         entries = self.blocks.get(block_of(position), [])
@@ -150,11 +251,18 @@ class FakeStore:
         """Say of the oldest group that it is durable, or that it never will be."""
         group, done = self._waiting.pop(0)
         if error is None:
-            if group.entries:
-                self.blocks[group.block] = group.entries
-            for block in group.finished_blocks:
-                self.blocks.pop(block, None)
+            self._apply(group)
         done(error)
+
+    def crash(self, kept: int = 0) -> None:
+        """The node goes down: of the commits under way the first ``kept`` reached the disk."""
+        for group, _ in self._waiting[:kept]:
+            self._apply(group)
+        self._waiting.clear()
+        self._reads.clear()
+
+    def _apply(self, group: Group) -> None:
+        self.content.apply(group, 0.0 if self.clock is None else self.clock.wall())
 
     @property
     def waiting(self) -> int:
@@ -342,12 +450,16 @@ class Engine:
         store: Store | None = None,
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
+        clock: FakeClock | None = None,
         **changed: Any,
     ) -> None:
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
+        self.store = store or FakeStore(at_once=True)
+        if isinstance(self.store, FakeStore):
+            self.store.clock = self.clock
         self.broker = Broker(
             settings(**changed),
-            store or FakeStore(at_once=True),
+            self.store,
             authenticator or FakeAuthenticator(),
             authorizer or FakeAuthorizer(),
             self.clock,
@@ -356,7 +468,27 @@ class Engine:
         self.dirty: list[FakeHandle] = []
         self.unfinished: list[FakeHandle] = []
         self.turn_requested = False
+        self.recovery: Recovery | None = None
         self.broker.request_turn = self._request_turn
+
+    @classmethod
+    def restart(cls, store: FakeStore, after_seconds: float = 1.0, **changed: Any) -> "Engine":
+        """A new node on what another one made durable, some time after that one's last moment.
+
+        Its monotonic clock has nothing to do with the other's.
+        """
+        assert store.clock is not None
+        clock = FakeClock(now=50_000.0, wall=store.clock.wall() + after_seconds)
+        engine = cls(store, clock=clock, **changed)
+        engine.recovery = run(engine._recover())
+        engine.turn()
+        engine.settle()
+        return engine
+
+    async def _recover(self) -> Recovery:
+        recovery = Recovery(self.broker, await self.broker.store.open())
+        await recovery.run()
+        return recovery
 
     def _request_turn(self) -> None:
         self.turn_requested = True
@@ -401,11 +533,16 @@ class Engine:
 
     def complete(self, error: Exception | None = None) -> None:
         """Have the oldest commit done, as a store does between two turns."""
-        store = self.broker.committer._store
-        assert isinstance(store, FakeStore)
-        store.complete(error)
+        assert isinstance(self.store, FakeStore)
+        self.store.complete(error)
         self.flush()
         self.settle()
+
+    def complete_all(self) -> None:
+        """Have commits done until none is under way."""
+        assert isinstance(self.store, FakeStore)
+        while self.store.waiting:
+            self.complete()
 
     def peer(self, version: int = V5) -> Peer:
         """A connection on which nothing was sent yet."""
@@ -430,6 +567,16 @@ class Engine:
         assert isinstance(first, ConnAck)
         assert first.reason_code == ReasonCode.SUCCESS
         return peer, more
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("it waits")
 
 
 def props(**values: Any) -> Properties:
