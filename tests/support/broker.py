@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol, Self
 
 import pytest
@@ -44,6 +46,7 @@ class RunningBroker:
 
     def __init__(self, overrides: Mapping[str, Any] | None = None) -> None:
         self._settings = {**SETTINGS, **(overrides or {})}
+        self._directory = TemporaryDirectory(prefix="rookery-test-")
         self._ports: dict[str, int] = {}
         self._started: Future[None] = Future()
         self._stopping = asyncio.Event()
@@ -72,6 +75,7 @@ class RunningBroker:
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
+        self._directory.cleanup()
 
     def _run(self) -> None:
         try:
@@ -87,7 +91,7 @@ class RunningBroker:
         from rookery.config.models import Config
 
         self._loop = asyncio.get_running_loop()
-        node = Node(Config.model_validate(nested(self._settings)))
+        node = Node(Config.model_validate(nested(self._settings)), Path(self._directory.name))
         await node.start()
         self._ports = dict(node.ports)
         self._started.set_result(None)
