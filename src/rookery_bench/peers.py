@@ -227,6 +227,7 @@ def _rookery_command(python: str, durability: str) -> Callable[[Setting], list[s
                 "receive_maximum": _WINDOW_MAX,
                 "connects_per_second_max": 100_000,
             },
+            "store": {"durability": durability, "directory": str(setting.folder / "store")},
             # The others write warnings and errors as well.
             "log": {"level": "warning"},
         }

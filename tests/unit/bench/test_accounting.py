@@ -8,6 +8,7 @@ import pytest
 from rookery_bench.accounting import (
     Usage,
     cpu_ns,
+    peak_resident_bytes,
     resident_bytes,
     settled_resident_bytes,
     stat_cpu_ns,
@@ -63,6 +64,12 @@ def test_resident_memory_grows_with_what_is_used(worker: "subprocess.Popen[str]"
     before = resident_bytes(worker.pid)
     work(worker, 50_000_000)
     assert 45_000_000 < resident_bytes(worker.pid) - before < 110_000_000
+
+
+def test_the_peak_stays_when_the_memory_is_given_back(worker: "subprocess.Popen[str]") -> None:
+    work(worker, 50_000_000)
+    work(worker, 0)
+    assert peak_resident_bytes(worker.pid) > resident_bytes(worker.pid) + 30_000_000
 
 
 def test_memory_settles_where_nothing_happens(worker: "subprocess.Popen[str]") -> None:

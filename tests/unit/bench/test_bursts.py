@@ -52,6 +52,18 @@ def test_what_the_broker_swallows_is_a_fault(mosquitto: Broker) -> None:
 def test_the_time_of_a_burst_ends_with_its_last_ack(mosquitto: Broker) -> None:
     with bursts(mosquitto, Bursts(1, 400, 4, 40)) as running:
         (pair,) = running.pairs
+        pair._sent.append((4, 0))  # A burst that never left, so that no ack comes by itself.
+        pair.publisher.acked = 3
+        pair.read_acks(700)
+        assert pair.ack_ns == []
+        pair.publisher.acked = 4
+        pair.read_acks(800)
+        assert pair.ack_ns == [800]
+
+
+def test_each_burst_has_its_time(mosquitto: Broker) -> None:
+    with bursts(mosquitto, Bursts(1, 400, 4, 40)) as running:
+        (pair,) = running.pairs
         pair.publish(0)
         pair.publish(500)
         pair.publisher.socket.setblocking(True)

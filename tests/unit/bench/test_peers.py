@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import sys
@@ -16,6 +17,7 @@ from rookery_bench.peers import (
     find_flashmq,
     find_peer,
     free_port,
+    source_folder,
 )
 
 
@@ -121,3 +123,19 @@ def test_rookery_says_which_core_it_has(rookery_peer: Peer) -> None:
 def test_a_free_port_can_be_taken() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", free_port()))
+
+
+@pytest.mark.parametrize(
+    ("name", "durability"),
+    [("rookery", "fsync"), ("rookery-os", "os"), ("rookery-memory", "memory")],
+)
+def test_each_rookery_has_its_durability_in_its_own_folder(
+    name: str, durability: str, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={source_folder()} exec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    peer = find_peer(name, str(python), None)
+    peer.command(Setting(tmp_path, 1, durable=True))
+    config = json.loads((tmp_path / "rookery.yaml").read_text())
+    assert config["store"] == {"durability": durability, "directory": str(tmp_path / "store")}

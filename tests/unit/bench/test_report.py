@@ -143,6 +143,15 @@ def test_durable_rows_have_bounds_of_their_own(
     assert found.rows[0].met is met
 
 
+def test_what_durability_adds_is_the_larger_of_both_ways() -> None:
+    fast, slow = Percentiles(1.0, 1.0, 3_000.0), Percentiles(1.0, 1.0, 5_000.0)
+    for delivery, ack in ((fast, slow), (slow, fast)):
+        measured = Measurement(2.0, 0.4, 1.0, 0.9, delivery, [], 1.0, ack)
+        ours = Runs(choose("durable_qos1_paced")[0], "rookery", [measured])
+        former = acked("durable_qos1_paced", "rookery-memory", 1.0, 1.0, 1_000.0)
+        assert report(ours, former).rows[0].added_p99_us == 4_000.0
+
+
 def test_what_durability_adds_needs_the_row_without() -> None:
     (row,) = report(acked("durable_qos1_paced", "rookery", 40_000, 1.0, 9_000.0)).rows
     assert row.added_p99_us is None

@@ -1,3 +1,4 @@
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,3 +47,18 @@ def test_silence_is_a_fault(mosquitto: Broker, monkeypatch: pytest.MonkeyPatch) 
         running.pair.sent += 5
         (fault,) = running.run(seconds=0.1, warm_up_seconds=0.0).faults
     assert fault == "message 5 stays without ack or delivery"
+
+
+def test_half_an_ack_is_no_ack(mosquitto: Broker) -> None:
+    with single(mosquitto) as running:
+        pair = running.pair
+        pair.publisher.close()
+        pair.publisher, brokers = socket.socketpair()
+        with brokers:
+            pair.publish(0)
+            packet_id = pair._packet[pair._packet_id_at :][:2]
+            for half, acked in ((b"\x40\x02", 0), (bytes(packet_id), 1)):
+                brokers.sendall(half)
+                running._read(pair.publisher.fileno(), 0)
+                assert len(running._ack_ns) == pair.acked == acked
+    assert pair.faults == []

@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from rookery_bench import wire
+from rookery_bench.links import Link
 from rookery_bench.offline.figures import Figures
 from rookery_bench.offline.plan import Plan
 from rookery_bench.offline.proof import Proof, disk_bytes
+from rookery_bench.offline.visits import Return
 from rookery_bench.peers import Peer
 
 PHASES = ["subscribe and leave", "publish", "return", "return again"]
@@ -45,6 +48,19 @@ def test_what_a_broker_forgets_is_found(mosquitto_peer: Peer, tmp_path: Path) ->
     assert len(figures.faults) == 20
     assert "offline-000000: the broker has forgotten the session" in figures.faults
     assert (figures.lost, figures.received) == (100, 0)
+    assert not figures.met
+
+
+def test_what_a_broker_sends_again_is_left_over(
+    mosquitto_peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(visit: Return, data: memoryview | bytes) -> None:
+        if data[0] != wire.PUBACK:
+            Link.send(visit, data)
+
+    monkeypatch.setattr(Return, "send", send)
+    figures, _ = run(mosquitto_peer, tmp_path, Plan(10, 50), "none")
+    assert (figures.received, figures.lost, figures.left_over) == (50, 0, 50)
     assert not figures.met
 
 
