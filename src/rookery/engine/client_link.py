@@ -376,7 +376,7 @@ class ClientLink(Timed, Waiter):
 
     def disconnect(self, reason_code: ReasonCode, reason: str, text: str) -> None:
         """End the link from our side, telling a 5.0 client why. [MQTT-3.14.2-1]"""
-        if self.actor is not None:
+        if self.actor is not None and not self._connack_held():  # [MQTT-3.14.0-1]
             properties: Properties | None = None
             reference = self.broker.settings.behaviour.server_reference
             if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
@@ -387,6 +387,11 @@ class ClientLink(Timed, Waiter):
                 properties.reason_string = text
             self.link.send(Disconnect(reason_code, properties))
         self.end(reason)
+
+    def _connack_held(self) -> bool:
+        """Whether the client has not been told that it is let in."""
+        held = self._held_output
+        return held is not None and held[0].data[0] >> 4 == CONNACK
 
     def end(self, reason: str) -> None:
         """End the link; its session goes on or ends as its expiry says."""

@@ -94,6 +94,12 @@ class Recovery:
         at_wall = row.detached_at_wall
         if at_wall is None:
             at_wall = self._loaded.alive_at_wall
+            owed = actor.session.outbound.owed
+            if owed is not None:
+                # Anything it is owed may have been sent: what was is not kept before it leaves.
+                owed.sent = broker.committer.end()
+                owed.resend_until = owed.sent
+                broker.committer.touch(actor)
         actor.detached_at = at_wall - broker.committer.wall_minus_monotonic
         self._actors[row.number] = actor
 
@@ -129,8 +135,8 @@ class Recovery:
         actor = self._actors.get(row.number)
         owed = None if actor is None else actor.session.outbound.owed
         if owed is not None:
-            owed.sent = row.sent
-            owed.resend_until = row.sent
+            owed.sent = max(owed.sent, row.sent)
+            owed.resend_until = owed.sent
             owed.start_at(row.cursor, row.done)
 
     def _restore_outbound(self, row: OutboundRow) -> None:

@@ -116,6 +116,8 @@ class Registry:
             self._broker.timers.at(actor.expires_at, actor)
         self._hand_over(actor)
         actor.keep()
+        if session.outbound.owed is not None:
+            self._broker.committer.touch(actor)  # What was sent is resent with DUP.
 
     def publish_will(self, actor: SessionActor) -> None:
         """Publish the will of a link that ended, once. [MQTT-3.1.2-8] [MQTT-3.1.2-10]"""
