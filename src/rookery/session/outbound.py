@@ -31,6 +31,8 @@ QUEUE_IN_MEMORY_MAX: Final = 64
 """Deliveries from the log that one session holds in memory beyond its window."""
 READ_MESSAGES_MAX: Final = 64
 """Messages that are read back at a time."""
+READ_MESSAGES_FIRST: Final = 8
+"""Messages that are read back while the client has none to work on, so that it soon has some."""
 
 
 class Outbound:
@@ -212,7 +214,8 @@ class Outbound:
         """
         owed = self.owed
         assert owed is not None
-        taken = owed.backlog.take(READ_MESSAGES_MAX, below)
+        busy = self.inflight or self.queue
+        taken = owed.backlog.take(READ_MESSAGES_MAX if busy else READ_MESSAGES_FIRST, below)
         owed.reading = len(taken) > 0
         for position, _ in taken:
             owed.take_out(position)
