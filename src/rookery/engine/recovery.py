@@ -43,6 +43,8 @@ class Recovery:
         self._broker = broker
         self._loaded = loaded
         self._actors: dict[int, SessionActor] = {}
+        self._began: dict[int, int] = {}
+        """By session: where the last of its subscriptions began."""
         self._retained: dict[int, str] = {}
         self._outbound: dict[int, list[OutboundRow]] = {}
         """By position: QoS 2 deliveries under way."""
@@ -107,6 +109,7 @@ class Recovery:
         actor = self._actors.get(row.number)
         if actor is None:
             return
+        self._began[row.number] = max(self._began.get(row.number, 0), row.began)
         shared = split_share(row.topic_filter)
         share, topic_filter = (None, row.topic_filter) if shared is None else shared
         actor.session.subscriptions[row.topic_filter] = GrantedSubscription(
@@ -185,7 +188,9 @@ class Recovery:
             recipient: Recipient | None = matched
             if matched.no_local and actor.client_id == message.publisher:
                 recipient = matched.own
-            if recipient is None or not began(actor, message):
+            if recipient is None:
+                continue
+            if message.position < self._began.get(actor.number, 0) and not began(actor, message):
                 continue
             qos = min(message.qos, recipient.qos_max)
             if qos:
