@@ -56,7 +56,7 @@ def main(given: list[str] | None = None) -> int:
         fault = f"no connection ({error}): {broker.last_words()}"
     finally:
         run.close()
-    show_table(run, arguments, last)
+    show_table(run, broker, arguments, last)
     if not run.ledger.violations and not fault:
         shutil.rmtree(directory)
         return 0
@@ -77,7 +77,7 @@ def show_round(outcome: Outcome) -> None:
     )
 
 
-def show_table(run: Run, arguments: argparse.Namespace, last: int) -> None:
+def show_table(run: Run, broker: BrokerProcess, arguments: argparse.Namespace, last: int) -> None:
     """The run in figures."""
     counts, kinds = run.ledger.counts, Counter(each.kind for each in run.ledger.violations)
     restarts = run.restarts_seconds or [0.0]
@@ -94,6 +94,7 @@ def show_table(run: Run, arguments: argparse.Namespace, last: int) -> None:
         "again at QoS 2": counts.repeated[2],
         "QoS 2 twice in a share group": counts.repeated_in_group,
         "restart until CONNACK": f"{statistics.median(restarts):.2f} s, at most {max(restarts):.2f} s",
+        "store on disk": f"{broker.bytes_on_disk() / 1e6:.1f} MB",
         "lost": kinds.pop("lost", 0),
     }
     say("")

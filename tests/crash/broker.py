@@ -135,6 +135,10 @@ class BrokerProcess:
             if "Traceback" in line or '"level":"error"' in line.replace(" ", "")
         ]
 
+    def bytes_on_disk(self) -> int:
+        """What its directory takes."""
+        return sum(path.stat().st_size for path in self.directory.rglob("*") if path.is_file())
+
     def last_words(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-2000:]

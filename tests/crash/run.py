@@ -22,6 +22,8 @@ TURN_SECONDS: Final = 0.005
 QUIET_SECONDS_MAX: Final = 8.0
 """What is owed counts as lost when nothing has come for so long."""
 ANSWER_SECONDS_MAX: Final = 10.0
+BROKEN_SECONDS_MAX: Final = 1.5
+"""How long a run that has failed already waits, so that the account is complete enough."""
 GOODBYE_SECONDS_MIN: Final = 0.25
 """A DISCONNECT has no acknowledgement, so one shortly before the kill may not have counted."""
 RETURN_MARGIN_SECONDS: Final = 2.0
@@ -48,7 +50,7 @@ class Run:
         self._began = began
         self._links = Links(broker.address)
         self._publishers = [
-            Publisher(self._links, self.ledger, "p1", wire.V5, window=40, topics=3),
+            Publisher(self._links, self.ledger, "p1", wire.V5, window=200, topics=3),
             Publisher(self._links, self.ledger, "p2", wire.V3_1_1, window=20, topics=1),
             Publisher(self._links, self.ledger, "p3", wire.V5, window=4, topics=2),
             Publisher(self._links, self.ledger, "p4", wire.V3_1_1, window=1, topics=1),
@@ -251,7 +253,7 @@ class Run:
             unanswered = any(each.inflight for each in self._publishers)
             if not unanswered and not self.ledger.owed():
                 return True
-            if now - since > QUIET_SECONDS_MAX:
+            if now - since > self._patience(QUIET_SECONDS_MAX):
                 return False
 
     def _settle_down(self) -> None:
@@ -294,13 +296,16 @@ class Run:
 
     def _within(self, there: Callable[[], bool]) -> bool:
         """Whether it is there before the time for an answer is over."""
-        deadline = time.monotonic() + ANSWER_SECONDS_MAX
+        deadline = time.monotonic() + self._patience(ANSWER_SECONDS_MAX)
         while not there():
             if time.monotonic() > deadline:
                 self._broker.expect_alive()
                 return False
             self._turn(TURN_SECONDS)
         return True
+
+    def _patience(self, seconds: float) -> float:
+        return BROKEN_SECONDS_MAX if self.ledger.violations else seconds
 
     def _until(self, there: Callable[[], bool], what: str) -> None:
         if not self._within(there):
