@@ -81,7 +81,7 @@ class Row:
             wanted = f"ack p50 <= {bounds.ack_p50_us_max / 1000:g} ms"
             found.append((wanted, subject.ack_latency.p50_us <= bounds.ack_p50_us_max))
         added_us = self.added_p99_us
-        if bounds.added_p99_us_max and added_us is not None:
+        if bounds.added_p99_us_max is not None and added_us is not None:
             wanted = f"added p99 <= {bounds.added_p99_us_max / 1000:g} ms"
             keeps_up = (subject.acked_per_second or 0) >= bounds.rate_kept_min
             found.append((wanted, keeps_up and added_us <= bounds.added_p99_us_max))
@@ -89,9 +89,13 @@ class Row:
 
     @property
     def added_p99_us(self) -> float | None:
-        """What durability adds to the 99th percentile, to the ack or the delivery: the larger."""
+        """What durability adds to the 99th percentile, to the ack or the delivery: the larger.
+
+        None where nothing is asked of it: in a full window it would be the time in the queue.
+        """
         subject, former = self.figures.get(SUBJECT), self.figures.get(IN_MEMORY)
-        if subject is None or former is None:
+        asked = self.durable is not None and self.durable.added_p99_us_max
+        if not asked or subject is None or former is None:
             return None
         pairs = (
             (subject.latency, former.latency),

@@ -158,6 +158,12 @@ def test_what_durability_adds_needs_the_row_without() -> None:
     assert row.met is None
 
 
+def test_what_durability_adds_is_not_asked_of_a_full_window() -> None:
+    names = ("rookery", "rookery-memory")
+    (row,) = report(*(acked("durable_qos1_pairs", name, 1.0, 1.0, 1.0) for name in names)).rows
+    assert row.added_p99_us is None
+
+
 def test_durable_rows_have_a_table_of_their_own() -> None:
     found = report(
         runs("connect", "rookery", 20.0),
