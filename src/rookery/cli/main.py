@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rookery import __version__
-from rookery.cli import config, pub, start, sub
+from rookery.cli import backup, config, pub, start, store, sub
 
 app = typer.Typer(
     name="rookery",
@@ -20,6 +20,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed (standard error says why), 2 wrong command line.",
 )
 app.add_typer(config.app, name="config")
+app.add_typer(store.app, name="store")
+app.add_typer(backup.app, name="backup")
 app.command()(start.start)
 app.command()(pub.pub)
 app.command()(sub.sub)

@@ -33,7 +33,7 @@ PROBES_MAX: Final = 200_000
 BLOCK_LIMIT: Final = 1 << 40
 """No block has such a number; a damaged row may name one."""
 
-_DECODERS: Final[dict[str, Callable[[rows.Row], object]]] = {
+DECODERS: Final[dict[str, Callable[[rows.Row], object]]] = {
     "sessions": rows.session_of,
     "subscriptions": rows.subscription_of,
     "progress": rows.progress_of,
@@ -41,6 +41,7 @@ _DECODERS: Final[dict[str, Callable[[rows.Row], object]]] = {
     "outbound": rows.outbound_of,
     "retained": rows.retained_of,
 }
+"""What makes values of the rows of each table; they raise ``TypeError`` or ``ValueError``."""
 _POSITIONS: Final = {"progress": (1, 2), "outbound": (2,), "retained": (1,), "subscriptions": (6,)}
 """The columns that hold a position."""
 
@@ -56,14 +57,19 @@ class Salvage:
     damaged: list[str] = field(default_factory=list)
     """What could not be read, or not whole, in words."""
 
-    def text(self) -> str:
-        """For the operator."""
-        saved = ", ".join(
-            f"{count} {'blocks' if table == 'log' else table}"
-            for table, count in self.saved.items()
+    def saved_text(self) -> str:
+        """What was saved, for the operator."""
+        return (
+            ", ".join(
+                f"{count} {'blocks' if table == 'log' else table}"
+                for table, count in self.saved.items()
+            )
+            or "nothing"
         )
-        lost = "; ".join(self.damaged) or "nothing is known to be lost"
-        return f"saved: {saved or 'nothing'}; lost: {lost}"
+
+    def lost_text(self) -> str:
+        """What was lost."""
+        return "; ".join(self.damaged) or "nothing that is known of"
 
 
 def check(path: Path) -> list[str]:
@@ -109,7 +115,7 @@ def rebuild(directory: Path, wall: float) -> Salvage:
     path = directory / FILE
     new = Path(f"{path}{NEW_SUFFIX}")
     remove_whole(new)
-    salvage = Salvage(_free_name(path, wall))
+    salvage = Salvage(free_name(path, BROKEN, wall))
     target = connect_to_write(new, "FULL")
     try:
         target.execute("BEGIN")
@@ -123,13 +129,14 @@ def rebuild(directory: Path, wall: float) -> Salvage:
     return salvage
 
 
-def _free_name(path: Path, wall: float) -> Path:
+def free_name(path: Path, word: str, wall: float) -> Path:
+    """A dated name for a database that is set aside, which no other has."""
     date = datetime.fromtimestamp(wall, UTC).strftime("%Y%m%d-%H%M%S")
-    name = Path(f"{path}{BROKEN}{date}")
+    name = Path(f"{path}{word}{date}")
     count = 1
     while name.exists():
         count += 1
-        name = Path(f"{path}{BROKEN}{date}-{count}")
+        name = Path(f"{path}{word}{date}-{count}")
     return name
 
 
@@ -179,7 +186,7 @@ def _sound(table: str, row: rows.Row, salvage: Salvage) -> bool:
         if table == "meta":
             return all(isinstance(cell, int | float) for cell in row)
         if table != "log":
-            _DECODERS[table](row)
+            DECODERS[table](row)
             if any(_far(row[column]) for column in _POSITIONS.get(table, ())):
                 raise ValueError("it names a position that cannot be")
             return True

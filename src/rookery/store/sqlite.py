@@ -141,7 +141,7 @@ class SqliteStore:
         salvage = rebuild(self._directory, self._wall())
         self._set_aside.append(
             f"{self._path} was damaged ({reason}) and lies now at {salvage.broken}; "
-            f"{salvage.text()}"
+            f"saved: {salvage.saved_text()}; lost: {salvage.lost_text()}"
         )
         return load(self._writer.connect())
 

@@ -1,0 +1,45 @@
+"""``rookery backup``: one file with all that a node keeps, and back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rookery.cli.options import ConfigFile, Overrides
+from rookery.cli.store import directory_or_exit, faults_told
+
+app = typer.Typer(no_args_is_help=True, help="Back up the store of a node, and restore it.")
+
+BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
+
+
+@app.command()
+def create(file: BackupFile, config: ConfigFile = None, overrides: Overrides = None) -> None:
+    """Write a backup, whether the node runs or not. All of it is of one moment."""
+    from rookery.store.backup import create as copy
+
+    directory = directory_or_exit(config, overrides)
+    with faults_told():
+        size = copy(directory, file)
+    typer.echo(f"{file}: {size} bytes")
+
+
+@app.command()
+def restore(
+    file: BackupFile,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Set the store that is there aside, if there is one.")
+    ] = False,
+) -> None:
+    """Make a backup the store of the node, which must not run."""
+    from rookery.actors.clock import SystemClock
+    from rookery.store.backup import restore as replace
+
+    directory = directory_or_exit(config, overrides)
+    with faults_told():
+        aside = replace(file, directory, force=force, wall=SystemClock().wall())
+    typer.echo(f"{directory}: restored from {file}")
+    if aside is not None:
+        typer.echo(f"the store that was there lies at {aside}")
