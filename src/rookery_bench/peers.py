@@ -212,6 +212,9 @@ def _flashmq_command(executable: str) -> Callable[[Setting], list[str]]:
 
 def _rookery_command(python: str, durability: str) -> Callable[[Setting], list[str]]:
     def command(setting: Setting) -> list[str]:
+        store = {"durability": durability}
+        if durability != "memory":
+            store["directory"] = str(setting.folder / "store")
         user = {"username": USERNAME, "password": PASSWORD, "algorithm": "sha256", "enabled": True}
         config = {
             "broker": {
@@ -227,7 +230,7 @@ def _rookery_command(python: str, durability: str) -> Callable[[Setting], list[s
                 "receive_maximum": _WINDOW_MAX,
                 "connects_per_second_max": 100_000,
             },
-            "store": {"durability": durability, "directory": str(setting.folder / "store")},
+            "store": store,
             # The others write warnings and errors as well.
             "log": {"level": "warning"},
         }
