@@ -44,6 +44,8 @@ class Client:
         self.withholds = False
         self.sequence = 0
         self.passing = False
+        self.forgets = False
+        """Whether it wants a new session and was not told that it has one."""
         self._last_id = 0
         self.begin_session()
 
@@ -73,7 +75,8 @@ class Client:
         """Connect, and go on where the last connection ended."""
         self.lost()
         self.engine = engine
-        clean = fresh or not self.persistent
+        clean = fresh or self.forgets or not self.persistent
+        self.forgets = clean
         if clean:
             self.end_session()
         self.admitted = False
@@ -236,6 +239,7 @@ class Client:
     def _admitted(self, packet: ConnAck) -> None:
         assert packet.reason_code == 0, packet
         self.admitted = True
+        self.forgets = False
         if not packet.session_present:
             if self.established:
                 raise Broken(f"the session of {self.client_id} is gone")

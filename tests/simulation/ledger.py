@@ -65,8 +65,7 @@ class Held:
         """Whether the session may get the message because of it."""
         return (
             matches(self.topic_filter, message.topic)
-            and not message.over(self.asked)
-            and (self.ended is None or message.first_sent < self.ended or True)
+            and (bool(self.share) or not message.over(self.asked))
         )
 
 
@@ -150,7 +149,7 @@ class Ledger:
         once: dict[str, int] = {}
         for each in seen.got:
             payload = each.message.payload
-            if each.qos == 2:
+            if each.qos == 2 and seen.persistent and not each.message.topic.startswith("s/"):
                 once[payload] = once.get(payload, 0) + 1
                 if once[payload] > 1:
                     raise Broken(f"{seen.client_id} got {payload} twice with QoS 2")
@@ -158,7 +157,8 @@ class Ledger:
         known: set[str] = set()
         for each in seen.got:
             message = each.message
-            if message.payload in known or message.topic.startswith("s/"):
+            again = message.resent and message.qos == 1  # Perhaps it was owed to nobody before.
+            if message.payload in known or again or message.topic.startswith("s/"):
                 continue
             known.add(message.payload)
             key = (message.publisher, message.topic, message.qos, each.qos)

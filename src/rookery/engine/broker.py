@@ -85,7 +85,9 @@ class Broker:
         self.router = Router(settings.behaviour.share_strategy)
         self.retained = RetainedIndex()
         self.store = store
-        self.committer = Committer(store, self.stats, clock.wall() - self.now, self._commit_done)
+        self.committer = Committer(
+            store, self.stats, clock.wall() - self.now, self._commit_done, self._commit_failed
+        )
         self.registry = Registry(self)
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
@@ -182,6 +184,12 @@ class Broker:
     def _commit_done(self) -> None:
         """What waited for the commit is written, and the next group committed, in a turn of its own."""
         self.request_turn()
+
+    def _commit_failed(self, first: int) -> None:
+        """Messages from this position on were never taken: their publishers send them again."""
+        for actor in list(self.registry.actors.values()):
+            actor.take_back(first)
+        self.publishing.retain_again(first)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)

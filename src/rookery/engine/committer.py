@@ -64,7 +64,9 @@ class Committer:
         stats: Stats,
         wall_minus_monotonic: float,
         done: Callable[[], None],
+        failed: Callable[[int], None],
     ) -> None:
+        """``failed`` is told from which position on nothing was taken, ``done`` that a commit is done."""
         self.wall_minus_monotonic = wall_minus_monotonic
         self.failing: bool = False
         """Whether the last commit failed: nothing that must be kept is taken then."""
@@ -76,21 +78,20 @@ class Committer:
         """The last group that is durable, and with it all before."""
         self._store = store
         self._tell_done = done
+        self._tell_failed = failed
         self._stats = stats
         self._waiters: dict[int, list[Waiter]] = {}
         self._crowd: list[Waiter] = []
         self._urgent: bool = False
         self._opened_at: float = 0.0
         self._under_way: Group | None = None
-        self.failed_block: int = 0
-        """The block of the last commit that failed; its positions mean nothing."""
         self._changed: dict[ProgressSource, bool] = {}
         self._references: dict[int, int] = {}
         self._next_session: int = 1
 
     def start_from(self, loaded: Loaded) -> None:
         """Go on where the store's last user ended."""
-        self.group.block = loaded.next_block
+        self.group.block = max(loaded.next_block, block_of(_highest_position(loaded)) + 1)
         self._next_session = loaded.next_number
 
     def new_session_number(self) -> int:
@@ -222,18 +223,33 @@ class Committer:
             self._stats.records_committed += len(group.entries)
         else:
             self._stats.commits_failed += 1
-            self.failed_block = group.block if group.entries else 0
-            self._keep_for_later(group)
-        for waiter in self._waiters.pop(number, []):
-            waiter.committed(number, error)
+            number = self._fail_open_group(group)
+        for each in [each for each in self._waiters if each <= number]:
+            for waiter in self._waiters.pop(each):
+                waiter.committed(each, error)
         crowd = self._crowd
         self._crowd = []
         for waiter in crowd:
             waiter.room()
         self._tell_done()
 
+    def _fail_open_group(self, group: Group) -> int:
+        """Give up the open group as well: nothing of it may overtake what was lost with the one before.
+
+        What the groups held of state is tried again, after a while; their messages were never taken.
+        Returns the number of the open group.
+        """
+        opened = self.group
+        self.group = Group(opened.block + 1 if opened.entries else opened.block)
+        self._keep_for_later(opened)
+        self._keep_for_later(group)
+        self._tell_failed(position_of(group.block, 0))
+        self._urgent = False
+        number = self.number
+        self.number = number + 1
+        return number
+
     def _keep_for_later(self, group: Group) -> None:
-        """What a failed commit held of state is tried again; its messages were never taken."""
         later = self.group
         for number, session in group.sessions.items():
             later.sessions.setdefault(number, session)
@@ -247,6 +263,15 @@ class Committer:
             if not held:
                 later.inbound.setdefault(key, held)
         for topic, position in group.retained.items():
-            if position is None or block_of(position) != group.block:
-                later.retained.setdefault(topic, position)
+            later.retained.setdefault(topic, position)
         later.finished_blocks.extend(group.finished_blocks)
+
+
+def _highest_position(loaded: Loaded) -> int:
+    """The highest position any row names, which may lie beyond the last block if a commit failed."""
+    highest = 0
+    for progress in loaded.progress:
+        highest = max(highest, progress.cursor, progress.sent, *progress.done)
+    for subscription in loaded.subscriptions:
+        highest = max(highest, subscription.began)
+    return highest

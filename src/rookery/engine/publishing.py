@@ -31,6 +31,8 @@ SYS_PREFIX: Final = "$SYS/"
 them beyond it."""
 
 NO_TARGETS: Final[tuple[int, ...]] = ()
+NOBODY: Final[tuple[int, ...]] = (0,)
+"""No session has this number."""
 
 PERMISSIONS_MAX: Final = 1_024
 """Topics whose permission one session remembers."""
@@ -188,6 +190,20 @@ class Publishing:
         self._broker.expire_retained_later(message)
         self._keep_retained(topic, before, message)
         return SUCCESS
+
+    def retain_again(self, first: int) -> None:
+        """Try again to keep the retained messages from this position on: their commit failed.
+
+        Whoever published them does so again if need be, so the entries are owed to nobody.
+        """
+        committer = self._committer
+        for topic, position in list(committer.group.retained.items()):
+            message = self._retained.get(topic)
+            if position is not None and position >= first and message is not None:
+                committer.release(position)
+                message.position = committer.append(message, NOBODY)
+                committer.refer(message.position, 1)
+                committer.group.retained[topic] = message.position
 
     def expire_retained(self, message: Message) -> None:
         """Clear a retained message that has expired, unless another took its place. [MQTT-3.3.2-5]"""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.session_actor import SessionActor
-from rookery.message import Delivery, Message
+from rookery.message import NO_IDENTIFIERS, Delivery, Message
 from rookery.mqtt.errors import PeerFault
 from rookery.mqtt.packets import Will
 from rookery.mqtt.topics import matches, split_share
@@ -77,6 +77,7 @@ class Recovery:
                 blocks, await self._broker.store.read_blocks(blocks), strict=True
             ):
                 self._restore_block(block, entries)
+        self._forget_lost()
         self._resume_time()
 
     def _restore_session(self, row: SessionRow) -> None:
@@ -169,6 +170,8 @@ class Recovery:
                     self._owe_target(number, entry.message)
             else:
                 self._owe_matching(entry.message)
+            for row in self._outbound.pop(position, NO_ROWS):
+                self._owe_begun(row, entry.message)
         if not committer.referred(block):
             committer.group.finished_blocks.append(block)
 
@@ -223,13 +226,35 @@ class Recovery:
         if owed is None or owed.was_finished(position):
             return
         self._broker.committer.refer(position, 1)
-        for row in self._outbound.get(position, NO_ROWS):
+        rows = self._outbound.get(position, NO_ROWS)
+        for row in rows:
             if row.number == actor.number:
+                rows.remove(row)
                 owed.take_out_early(position)
                 outbound.inflight[row.packet_id] = delivery
                 return
         if not outbound.owe(delivery):
             self._broker.committer.release(position)
+
+    def _owe_begun(self, row: OutboundRow, message: Message) -> None:
+        """What a client has begun to get it gets to the end, unsubscribed or not. [MQTT-3.10.4-3]"""
+        outbound = self._actors[row.number].session.outbound
+        if outbound.owed is not None:
+            outbound.owed.take_out_early(message.position)
+            outbound.inflight[row.packet_id] = Delivery(
+                message, 2, False, NO_IDENTIFIERS, "", message.position
+            )
+            self._broker.committer.refer(message.position, 1)
+
+    def _forget_lost(self) -> None:
+        """Rows that name entries which are not there: clients let go of the identifiers."""
+        committer = self._broker.committer
+        for rows in self._outbound.values():
+            for row in rows:
+                self._actors[row.number].session.outbound.released[row.packet_id] = True
+        for topic in self._retained.values():
+            if self._broker.retained.get(topic) is None:
+                committer.group.retained[topic] = None
 
     def _resume_time(self) -> None:
         """Let run on what waited for a time: expiries and wills, the downtime counted in."""

@@ -19,8 +19,10 @@ from rookery.engine.stats import (
     DROP_OUTPUT_FULL,
     DROP_PACKET_TOO_LARGE,
     DROP_QUEUE_FULL,
+    END_INTERNAL,
 )
 from rookery.message import Delivery, Message, message_from_will
+from rookery.mqtt.types import ReasonCode
 from rookery.ports import Principal
 from rookery.records import (
     OutboundRow,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 RETAINED_BATCH: Final = 64
 RETAINED_PER_TURN: Final = 512
+NOT_DURABLE: Final = "could not be made durable"
 DROP_LOG_SECONDS: Final = 10.0
 """How often one session's drops are logged: the counters have them all."""
 
@@ -294,6 +297,24 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             committer = self.broker.committer
             committer.release(position)
             committer.touch(self)
+
+    def take_back(self, first: int) -> None:
+        """Messages from this position on could not be made durable; the client must not get them.
+
+        Their publishers send them again. What was sent with QoS 2 is held back with the link's output,
+        which for this must end; a QoS 1 delivery may come twice.
+        """
+        outbound = self.session.outbound
+        if outbound.owed is None:
+            return
+        self.settle(self.broker.now)
+        deliveries, packet_ids = outbound.take_back(first)
+        for delivery in deliveries:
+            self.finish(delivery.position)
+        for packet_id in packet_ids:
+            self.broker.committer.group.outbound[self.number, packet_id] = None
+        if packet_ids and self.client is not None:
+            self.client.disconnect(ReasonCode.UNSPECIFIED_ERROR, END_INTERNAL, NOT_DURABLE)
 
     def _keep_sent(self) -> None:
         """Keep the packet identifiers of the QoS 2 deliveries just sent: they leave after that.

@@ -236,6 +236,28 @@ class Outbound:
             self.queue_bytes += size
             owed.backlog_bytes -= size
 
+    def take_back(self, first: int) -> tuple[list[Delivery], list[int]]:
+        """Take out what lies from this position on: what waits in memory, and QoS 2 under way.
+
+        Returns it, and the packet identifiers of the latter.
+        """
+        taken: list[Delivery] = []
+        packet_ids: list[int] = []
+        for packet_id, delivery in list(self.inflight.items()):
+            if delivery.qos == 2 and delivery.position >= first:
+                taken.append(self.inflight.pop(packet_id))
+                packet_ids.append(packet_id)
+        if self.queue is not None:
+            kept: deque[Delivery] = deque()
+            for delivery in self.queue:
+                if delivery.position >= first:
+                    taken.append(delivery)
+                    self.queue_bytes -= delivery.message.size_bytes
+                else:
+                    kept.append(delivery)
+            self.queue = kept if kept or self._unsent is not None else None
+        return taken, packet_ids
+
     def shares(self) -> list[str]:
         """The shared subscriptions from which ``take_shared`` would take something."""
         found: dict[str, bool] = {}
@@ -267,7 +289,7 @@ class Outbound:
                     self.queue_bytes -= delivery.message.size_bytes
                 else:
                     kept.append(delivery)
-            self.queue = kept or None
+            self.queue = kept if kept or self._unsent is not None else None
         return taken
 
     def _send(self, delivery: Delivery, link: Link, now: float) -> int:
