@@ -275,6 +275,7 @@ class Subscriber(Client):
             properties: wire.Properties = (
                 {"subscription_id": self._identifier} if self._identifier else {}
             )
+            self.ledger.asked(self.name, self.topic_filter, self.qos, self._identifier)
             filters = [(self.topic_filter, self.qos)]
             self.put(wire.subscribe(self.version, filters, packet_id=1, properties=properties))
 

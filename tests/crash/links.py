@@ -78,11 +78,7 @@ class Link:
             self.close()
             self.owner.disconnected()
             return
-        try:
-            self._take_packets(self._input + data)
-        except (AssertionError, KeyError, UnicodeDecodeError) as problem:
-            self.close()
-            self.owner.malformed(str(problem))
+        self._take_packets(self._input + data)
 
     def _take_packets(self, data: bytes) -> None:
         at = 0
@@ -101,7 +97,12 @@ class Link:
             end = place + length
             if end > len(data):
                 break
-            packet = wire.decode(self.version, data[at], data[place:end], end - at)
+            try:
+                packet = wire.decode(self.version, data[at], data[place:end], end - at)
+            except (AssertionError, KeyError, UnicodeDecodeError) as problem:
+                self.close()
+                self.owner.malformed(str(problem))
+                return
             at = end
             self.owner.received(packet)
         self._input = data[at:]

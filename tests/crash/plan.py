@@ -10,6 +10,7 @@ KILL_SECONDS_MAX: Final = 1.5
 STARTUP_KILL_SHARE: Final = 0.1
 """In how many of the rounds the broker is killed once more while it starts."""
 STARTUP_KILL_SECONDS_MAX: Final = 0.6
+RARE_AWAY_SHARE: Final = 0.8
 FATES: Final = ("away", "early", "back", "goodbye")
 WILL_DELAY_SECONDS: Final = {"away": 1, "early": 1, "back": 10, "goodbye": 1}
 
@@ -58,12 +59,19 @@ def chance_of(seed: int, number: int, what: str = "") -> random.Random:
     return random.Random(f"{seed}/{number}/{what}")
 
 
-def plan_of(seed: int, number: int, publishers: Sequence[str], subscribers: Sequence[str]) -> Plan:
-    """The plan of a round."""
+def plan_of(
+    seed: int,
+    number: int,
+    publishers: Sequence[str],
+    subscribers: Sequence[str],
+    rare: Sequence[str] = (),
+) -> Plan:
+    """The plan of a round. One subscriber stays away, and most of the time those that are ``rare``."""
     chance = chance_of(seed, number)
     kill_seconds = chance.uniform(KILL_SECONDS_MIN, KILL_SECONDS_MAX)
-    away = chance.choice(subscribers)
-    attaching = [name for name in (*publishers, *subscribers) if name != away]
+    away = {chance.choice(subscribers)}
+    away |= {name for name in rare if chance.random() < RARE_AWAY_SHARE}
+    attaching = [name for name in (*publishers, *subscribers) if name not in away]
     chance.shuffle(attaching)
     churn = []
     for name in chance.sample(attaching, 3):

@@ -18,6 +18,8 @@ from tests.crash.plan import WILL_DELAY_SECONDS, Churn, Death, Plan, chance_of, 
 from tests.support import wire
 from tests.support.ledger import Counts, Ledger, Moment
 
+RARE: Final = ("a1", "a2")
+"""Sessions that are mostly away: what is lost of the last moment before a kill, they miss."""
 TURN_SECONDS: Final = 0.005
 QUIET_SECONDS_MAX: Final = 8.0
 """What is owed counts as lost when nothing has come for so long."""
@@ -65,6 +67,8 @@ class Run:
             self._subscriber("g1", wire.V5, "$share/g/load/+/0", 2, identifier=7),
             self._subscriber("g2", wire.V5, "$share/g/load/+/0", 2, identifier=7),
             self._subscriber("g3", wire.V5, "$share/g/load/+/0", 2, identifier=7, late_seconds=0.1),
+            self._subscriber("a1", wire.V5, "load/#", 2, identifier=11),
+            self._subscriber("a2", wire.V3_1_1, "load/#", 1),
             self._subscriber("w1", wire.V5, "wills/#", 2),
             self._subscriber("w2", wire.V3_1_1, "wills/+", 1),
         ]
@@ -104,7 +108,7 @@ class Run:
     def round(self, number: int) -> Outcome:
         """Traffic until the kill, and the start after it."""
         names = [[each.name for each in some] for some in (self._publishers, self._subscribers)]
-        plan = plan_of(self._seed, number, *names)
+        plan = plan_of(self._seed, number, *names, RARE)
         self._note_time(number)
         for publisher in self._publishers:
             publisher.chance = chance_of(self._seed, number, publisher.name)

@@ -79,6 +79,19 @@ class TestLost:
             "Message 2 of p to load/p/0 at QoS 2 did not arrive in late"
         ]
 
+    def test_what_came_before_the_suback_was_allowed_and_not_owed(self, ledger):
+        ledger.asked("new", "load/#", 2)
+        sent(ledger, TWO, 1, 2)
+        arrived(ledger, TWO, 1, 2)
+        arrived(ledger, TWO, 1, name="new")
+        assert (kinds(ledger), ledger.owed()) == ([], 0)
+        ledger.subscribed("new", "load/#", 2)
+        assert ledger.owed() == 0
+        sent(ledger, TWO, 3)
+        arrived(ledger, TWO, 3)
+        ledger.subscribed("new", "load/#", 2)
+        assert ledger.owed() == 1
+
     def test_a_session_that_ended_is_owed_nothing(self, ledger):
         ledger.subscribed("gone", "load/#", 2)
         sent(ledger, TWO, 1)

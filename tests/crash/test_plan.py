@@ -16,6 +16,11 @@ def test_the_seed_reproduces_a_round():
     assert plan(7, 42) != plan(8, 42)
 
 
+def test_the_rare_ones_are_mostly_away():
+    plans = [plan_of(1, number, PUBLISHERS, SUBSCRIBERS, ("s1",)) for number in range(200)]
+    assert 20 < sum("s1" in each.attaching for each in plans) < 60
+
+
 def test_every_round_is_possible():
     plans = [plan(1, number) for number in range(200)]
     for each in plans:

@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 
 SHARE: Final = "$share/"
 HEAD_BYTES_MAX: Final = 80
+NEVER: Final = 1 << 62
+"""Later than any event of a ledger."""
 
 
 class Stream(NamedTuple):
@@ -211,19 +213,32 @@ class Ledger:
 
     # What subscribers see
 
-    def subscribed(self, name: str, topic_filter: str, qos_max: int, identifier: int = 0) -> None:
-        """A session was granted a topic filter. One in a share group has no other."""
+    def asked(self, name: str, topic_filter: str, qos_max: int, identifier: int = 0) -> None:
+        """A session asks for a topic filter: from now on it may receive by it, but is owed nothing.
+
+        One in a share group has no other filter.
+        """
         session = self._sessions.setdefault(name, Session(name))
+        targets = [session]
         if topic_filter.startswith(SHARE):
             _, group_name, topic_filter = topic_filter.split("/", 2)
             group = self._groups.setdefault(group_name, Session(f"group {group_name}", group=True))
             self._group_of[name] = group
-            targets = [session] if group.subscriptions else [session, group]
-        else:
-            targets = [session]
-        self._order += 1
+            targets.append(group)
         for each in targets:
-            each.subscriptions.append(Subscription(topic_filter, qos_max, identifier, self._order))
+            if all(one.topic_filter != topic_filter for one in each.subscriptions):
+                each.subscriptions.append(Subscription(topic_filter, qos_max, identifier, NEVER))
+
+    def subscribed(self, name: str, topic_filter: str, qos_max: int, identifier: int = 0) -> None:
+        """A session was granted a topic filter: what is sent from now on is owed."""
+        self.asked(name, topic_filter, qos_max, identifier)
+        bare = topic_filter.split("/", 2)[2] if topic_filter.startswith(SHARE) else topic_filter
+        self._order += 1
+        group = self._group_of.get(name)
+        for each in (self._sessions[name], *([] if group is None else [group])):
+            for one in each.subscriptions:
+                if one.topic_filter == bare:
+                    one.order = min(one.order, self._order)
 
     def session_answered(self, name: str, *, present: bool, promised: bool) -> None:
         """A CONNACK said whether the session is there, which it must be if it was promised."""
