@@ -193,9 +193,10 @@ class Recovery:
                 recipient = matched.own
             if recipient is None:
                 continue
-            if message.position < self._began.get(actor.number, 0) and not began(actor, message):
-                continue
-            qos = min(message.qos, recipient.qos_max)
+            qos_max = recipient.qos_max
+            if message.position < self._began.get(actor.number, 0):
+                qos_max = qos_max_of(actor, message)
+            qos = min(message.qos, qos_max)
             if qos:
                 retain = message.retain and recipient.retain_as_published
                 delivery = Delivery(
@@ -281,16 +282,20 @@ class Recovery:
 NO_ROWS: Final[list[OutboundRow]] = []
 
 
-def began(actor: SessionActor, message: Message) -> bool:
-    """Whether one of the session's own subscriptions to the topic held when it was published."""
+def qos_max_of(actor: SessionActor, message: Message) -> int:
+    """What the session's own subscriptions that held when it was published allow; 0 is none of them."""
+    own = actor.client_id == message.publisher
+    highest = 0
     for granted in actor.session.subscriptions.values():
         if (
-            granted.began <= message.position
+            granted.qos_max > highest
+            and granted.began <= message.position
             and granted.share is None
+            and not (own and granted.no_local)  # [MQTT-3.8.3-3]
             and matches(granted.topic_filter, message.topic)
         ):
-            return True
-    return False
+            highest = granted.qos_max
+    return highest
 
 
 def will_of(message: Message) -> Will:

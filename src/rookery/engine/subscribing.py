@@ -71,7 +71,8 @@ class Subscribing:
             request.no_local,
             request.retain_as_published,
             identifier,
-            self._broker.committer.end() if known is None else known.began,
+            # What came while it was granted QoS 0 was never owed.
+            self._broker.committer.end() if known is None or not known.qos_max else known.began,
         )
         self._broker.router.subscribe(
             actor,
