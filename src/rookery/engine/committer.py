@@ -27,7 +27,7 @@ from rookery.records import (
     position_of,
 )
 
-PENDING_BYTES_MAX: Final = 8_388_608
+PENDING_BYTES_MAX: Final = 4_194_304
 """Bytes of entries not yet durable beyond which clients are not read from."""
 LAZY_SECONDS: Final = 0.25
 """How long what nobody waits for may stay uncommitted."""
