@@ -58,9 +58,11 @@ PINGRESP_WIRE: Final = b"\xd0\x00"
 class HeldOutput:
     """Output of one turn that waits for a commit, because it says that something is done."""
 
-    def __init__(self, group: int, data: bytes) -> None:
+    def __init__(self, group: int, data: bytes, acknowledgements: int) -> None:
         self.group = group
         self.data = data
+        self.acknowledgements = acknowledgements
+        """How many QoS 1 messages it acknowledges."""
 
 
 class ClientLink(Timed, Waiter):
@@ -93,6 +95,7 @@ class ClientLink(Timed, Waiter):
         """The group that this turn's output must wait for."""
         self.unacknowledged: int = 0
         """QoS 1 messages of this client whose PUBACK is held back."""
+        self._held_acknowledgements: int = 0
         self.held_bytes: int = 0
         """Output that is held back."""
         self._held_output: deque[HeldOutput] | None = None
@@ -252,6 +255,7 @@ class ClientLink(Timed, Waiter):
         held = self._held_output
         if held is None and self.waits_for <= self.broker.committer.durable:
             self.waits_for = 0
+            self.unacknowledged = 0
             if self._free_output:
                 self._free_output.append(data)
                 data = b"".join(self._free_output)
@@ -272,7 +276,9 @@ class ClientLink(Timed, Waiter):
         group = self.waits_for
         if held:
             group = max(group, held[-1].group)
-        held.append(HeldOutput(group, data))
+        acknowledgements = self.unacknowledged - self._held_acknowledgements
+        self._held_acknowledgements += acknowledgements
+        held.append(HeldOutput(group, data, acknowledgements))
         self.held_bytes += len(data)
         self.broker.committer.wait(group, self)
 
@@ -288,10 +294,11 @@ class ClientLink(Timed, Waiter):
         while held and held[0].group <= group:
             output = held.popleft()
             self.held_bytes -= len(output.data)
+            self.unacknowledged -= output.acknowledgements
+            self._held_acknowledgements -= output.acknowledgements
             self._free_output.append(output.data)
         if not held:
             self._held_output = None
-            self.unacknowledged = 0
         self.io.request_flush()
         if self.actor is not None:
             self.actor.advance(self.broker.now)
