@@ -102,6 +102,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.time = 0
+        self.commits_failed = False
         self.sent: dict[str, Sent] = {}
         self.seen: list[Seen] = []
 
@@ -157,7 +158,8 @@ class Ledger:
         known: set[str] = set()
         for each in seen.got:
             message = each.message
-            again = message.resent and message.qos == 1  # Perhaps it was owed to nobody before.
+            # It was perhaps owed to nobody before, or refused while nothing could be kept.
+            again = message.resent and (message.qos == 1 or self.commits_failed)
             if message.payload in known or again or message.topic.startswith("s/"):
                 continue
             known.add(message.payload)

@@ -51,6 +51,8 @@ class World:
         arguments: Any = rest
         if kind == "commit":
             if self.store.waiting:
+                if not arguments[0]:
+                    self.ledger.commits_failed = True
                 self.engine.complete(None if arguments[0] else OSError("full"))
         elif kind == "time":
             self.engine.wait(arguments[0])

@@ -100,7 +100,7 @@ class Recovery:
             owed = actor.session.outbound.owed
             if owed is not None:
                 # Anything it is owed may have been sent: what was is not kept before it leaves.
-                owed.sent = broker.committer.end()
+                owed.sent = broker.committer.end() - 1
                 owed.resend_until = owed.sent
                 broker.committer.touch(actor)
         actor.detached_at = at_wall - broker.committer.wall_minus_monotonic
@@ -232,7 +232,15 @@ class Recovery:
             if row.number == actor.number:
                 rows.remove(row)
                 owed.take_out_early(position)
-                outbound.inflight[row.packet_id] = delivery
+                begun = Delivery(
+                    delivery.message,
+                    2,
+                    delivery.retain,
+                    delivery.identifiers,
+                    delivery.share,
+                    position,
+                )
+                outbound.inflight[row.packet_id] = begun  # With QoS 2 to the end.
                 return
         if not outbound.owe(delivery):
             self._broker.committer.release(position)

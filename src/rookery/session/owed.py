@@ -37,7 +37,7 @@ class Owed:
     def start_at(self, cursor: int, finished: list[int]) -> None:
         """Go on where the last process left off."""
         self.cursor_at_start = cursor
-        self._end = cursor
+        self._end = max([cursor, *(position + 1 for position in finished)])
         self._finished.update(finished)
 
     def was_finished(self, position: int) -> bool:
@@ -78,6 +78,8 @@ class Owed:
             cursor = min(cursor, self.backlog.first())
         if self._early_until and cursor > self._early_until:
             self._in_order_again()
+        if cursor == self._end:
+            self._finished.clear()
         return cursor
 
     def finished_beyond(self, cursor: int) -> list[int]:
@@ -87,8 +89,6 @@ class Owed:
     def _in_order_again(self) -> None:
         finished = self._finished
         self._out = deque(sorted(position for position in self._out if position not in finished))
-        if not self._out:
-            finished.clear()
         self._early_until = 0
 
     def outstanding(self) -> list[int]:
