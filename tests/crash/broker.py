@@ -124,15 +124,16 @@ class BrokerProcess:
             self.kill()
 
     def faults_logged(self) -> list[str]:
-        """The lines since the last call that tell of a fault in the broker itself."""
+        """The lines since the last call that tell of a fault of the broker, or lay one to a client."""
         with self.log.open("rb") as log:
             log.seek(self._log_read_bytes)
             data = log.read()
         self._log_read_bytes += len(data)
+        marks = ("Traceback", '"level":"error"', '"event":"client_refused"')
         return [
             line
             for line in data.decode(errors="replace").splitlines()
-            if "Traceback" in line or '"level":"error"' in line.replace(" ", "")
+            if any(mark in line.replace('": "', '":"') for mark in marks)
         ]
 
     def bytes_on_disk(self) -> int:
