@@ -4,19 +4,18 @@ Groups are numbered; whoever must wait for a record remembers the number of the 
 is told when that group, and so every one before it, is done.
 """
 
-from mypy_extensions import trait
+from typing import Protocol
 
 from rookery.engine.stats import Stats
 from rookery.ports import Record, Store
 
 
-@trait
-class Waiter:
+# Compiled classes name it as a base: mypyc calls those directly, and others as Python does.
+class Waiter(Protocol):
     """Somebody who holds something back until a group is durable."""
 
     def committed(self, group: int, error: Exception | None) -> None:
         """The group is durable, or (with an error) nothing of it may be acknowledged."""
-        raise NotImplementedError
 
 
 class Committer:
