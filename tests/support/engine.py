@@ -93,7 +93,11 @@ BEHAVIOUR = Behaviour(
 
 def settings(**changed: Any) -> Settings:
     """The settings above with some changed, limits and behaviour by their names alike."""
-    values = vars(LIMITS) | vars(BEHAVIOUR)
+    values = {
+        field.name: getattr(part, field.name)
+        for part in (LIMITS, BEHAVIOUR)
+        for field in fields(part)
+    }
     assert changed.keys() <= values.keys()
     values |= changed
     return Settings(

@@ -27,7 +27,12 @@ TCP = {"type": "tcp", "name": "tcp", "host": "127.0.0.1", "port": 0}
 
 def config(**changed: Any) -> Config:
     """Loopback, ports the system chooses, no metrics."""
-    given = {"listeners": [TCP], "metrics.enabled": False, "mqtt.sys_interval_seconds": 0}
+    given = {
+        "listeners": [TCP],
+        "metrics.enabled": False,
+        "mqtt.sys_interval_seconds": 0,
+        "store.durability": "memory",
+    }
     return Config.model_validate(nested(given | changed))
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import bcrypt
+from mypy_extensions import mypyc_attr
 
 BCRYPT: Final = "bcrypt"
 SHA256: Final = "sha256"
@@ -43,6 +44,7 @@ class PasswordFormatError(ValueError):
     """A stored password is written in no form that its algorithm has."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @dataclass(frozen=True)
 class StoredPassword:
     """One stored password, ready to be compared."""

@@ -10,9 +10,7 @@ retained topics), and names the blocks that nobody refers to any more.
 """
 
 from collections.abc import Callable
-from typing import Final
-
-from mypy_extensions import trait
+from typing import Final, Protocol
 
 from rookery.engine.stats import Stats
 from rookery.message import Message
@@ -33,26 +31,22 @@ LAZY_SECONDS: Final = 0.25
 """How long what nobody waits for may stay uncommitted."""
 
 
-@trait
-class Waiter:
+# Compiled classes name it as a base: mypyc calls those directly, and others as Python does.
+class Waiter(Protocol):
     """Somebody who holds something back until a group is durable."""
 
     def committed(self, group: int, error: Exception | None) -> None:
         """The group is durable, or (with an error) nothing of it may be acknowledged."""
-        raise NotImplementedError
 
     def room(self) -> None:
         """A commit is done, so there may be room for more."""
-        raise NotImplementedError
 
 
-@trait
-class ProgressSource:
+class ProgressSource(Protocol):
     """A durable session whose progress changed."""
 
     def progress_row(self) -> ProgressRow | None:
         """How far it has come; ``None`` when it has ended meanwhile."""
-        raise NotImplementedError
 
 
 class Committer:

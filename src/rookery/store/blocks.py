@@ -69,7 +69,8 @@ def piece_range(directory: bytes) -> tuple[int, int]:
 def decode_block(data: bytes) -> list[bytes | None]:
     """All entries of a block; ``None`` stands for a damaged one. Empty when not even their count is left."""
     count = count_of(data)
-    if count < 0 or DIGITS * (count + 2) > len(data):
+    begin = DIGITS * (count + 2)  # Said twice: by the count, and as where the first entry begins.
+    if count < 0 or begin > len(data) or _number(data[DIGITS : 2 * DIGITS]) != begin:
         return []
     entries = []
     for at in range(DIGITS, DIGITS * (count + 1), DIGITS):

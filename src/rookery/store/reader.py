@@ -61,7 +61,7 @@ class Reader:
 
     def start(self) -> None:
         """Read from now on."""
-        self._thread = threading.Thread(target=self._run, name="store-reader")
+        self._thread = threading.Thread(target=self._run, name="store-reader", daemon=True)
         self._thread.start()
 
     def read(

@@ -73,7 +73,9 @@ class Writer:
     def start(self, loop: asyncio.AbstractEventLoop, next_block: int, next_number: int) -> None:
         """Take groups from now on."""
         self._next_block, self._next_number = next_block, next_number
-        self._thread = threading.Thread(target=self._run, args=(loop,), name="store-writer")
+        self._thread = threading.Thread(
+            target=self._run, args=(loop,), name="store-writer", daemon=True
+        )
         self._thread.start()
 
     def commit(self, group: Group, done: Done) -> None:
@@ -194,7 +196,8 @@ class Writer:
             live, free = page_bytes(connection)
             if free < FREE_BYTES_KEPT or free < live // 4:
                 return
-            connection.execute(f"PRAGMA incremental_vacuum({SHRINK_PAGES})").fetchall()
+            # Only a script is stepped to its end: this statement has a step for each page and no columns.
+            connection.executescript(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
             if not self._queue.empty():
                 return
 

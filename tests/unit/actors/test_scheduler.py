@@ -3,7 +3,7 @@ import pytest
 from rookery.actors.scheduler import Actor, Scheduler
 
 
-class Counter(Actor):
+class Counter:
     """Keeps when it was stepped, and does then what it was asked to."""
 
     def __init__(self, then=lambda: None) -> None:
@@ -81,5 +81,9 @@ def test_the_end_of_the_process_is_nobody_s_fault():
 
 
 def test_an_actor_without_a_step_is_none():
-    with pytest.raises(NotImplementedError):
-        Actor().step(0.0)
+    crashes = Crashes()
+    nobody, healthy = object(), Counter()
+    crashes.scheduler.ready += [nobody, healthy]
+    crashes.scheduler.run(5.0)
+    assert [(actor, type(error)) for actor, error in crashes.seen] == [(nobody, AttributeError)]
+    assert healthy.steps == [5.0]

@@ -1,11 +1,10 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rookery.actors.timers import TICK_SECONDS, Timed, Timers
 
 
-class Alarm(Timed):
+class Alarm:
     def __init__(self, then=lambda now: None) -> None:
         self.rang: list[float] = []
         self.then = then
@@ -91,8 +90,12 @@ def test_who_is_called_may_ask_again():
 
 
 def test_a_timed_without_a_deadline_is_none():
-    with pytest.raises(NotImplementedError):
-        Timed().due(0.0)
+    failed: list[tuple[Timed, type]] = []
+    timers = Timers(0.0, lambda timed, error: failed.append((timed, type(error))))
+    nobody = object()
+    timers.at(1.0, nobody)
+    timers.advance(2.0, 10)
+    assert failed == [(nobody, AttributeError)]
 
 
 def test_one_that_fails_spoils_no_other():

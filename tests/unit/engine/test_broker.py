@@ -1,4 +1,5 @@
 import asyncio
+from collections import deque
 
 import pytest
 from structlog.testing import capture_logs
@@ -6,7 +7,7 @@ from structlog.testing import capture_logs
 from rookery.engine.broker import CRASHES_MAX, TIMERS_PER_TURN_MAX, Broker
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN
-from rookery.message import node_message
+from rookery.message import Delivery, node_message
 from rookery.store.memory import MemoryStore
 from tests.support.engine import (
     Engine,
@@ -125,32 +126,27 @@ class TestDrain:
 
 class TestSupervision:
     def broken(self, engine: Engine, client_id: str = "bad", **asked) -> Peer:
-        """A client whose session fails at every delivery."""
+        """A client whose session fails at every delivery with QoS."""
         peer = engine.connect(client_id, **asked)
         peer.subscribe("t", qos=1)
         self.break_session(peer.actor)
         return peer
 
     def break_session(self, actor: SessionActor) -> None:
-        def fail(*_: object) -> int:
-            raise ZeroDivisionError("ours")
+        class Broken(deque):
+            def append(self, delivery: Delivery) -> None:
+                raise ZeroDivisionError("ours")
 
-        outbound = actor.session.outbound
-        actor.session.outbound = type(
-            "Broken",
-            (),
-            {
-                "__getattr__": lambda self, name: getattr(outbound, name),
-                "deliver": fail,
-            },
-        )()
+        # While there is a queue all deliveries with QoS go into it.
+        actor.session.outbound.queue = Broken()
 
     def test_a_session_s_fault_costs_its_link_and_no_other(self):
         engine = Engine()
         bad, good = self.broken(engine), engine.connect("good")
         good.subscribe("t")
         with capture_logs() as logs:
-            assert said(good.publish("t")) == ["PUBLISH t=x"]
+            found = good.publish("t", qos=1, packet_id=1)
+        assert said(found) == ["PUBACK #1", "PUBLISH t=x"]
         assert said(bad.take()) == ["DISCONNECT 0x83"]
         assert bad.closed
         assert engine.stats.supervisor_restarts == 1
@@ -170,6 +166,7 @@ class TestSupervision:
             assert (bad.closed, actor.crashes) == (True, crash)
             if crash < CRASHES_MAX:
                 bad, _ = engine.connect_more("bad", clean_start=False, session_expiry_interval=60)
+                self.break_session(actor)
         assert actor.ended
         assert "bad" not in engine.broker.registry.actors
         assert engine.stats.supervisor_restarts == CRASHES_MAX

@@ -1,11 +1,11 @@
 import pytest
 
-from rookery.engine.committer import Committer, Waiter
+from rookery.engine.committer import Committer
 from rookery.engine.stats import Stats
 from tests.support.engine import FakeStore
 
 
-class Patient(Waiter):
+class Patient:
     def __init__(self) -> None:
         self.told: list[tuple[int, Exception | None]] = []
 
@@ -87,5 +87,8 @@ def test_idle_is_when_nobody_waits_for_anything():
 
 
 def test_a_waiter_that_does_not_listen_is_none():
-    with pytest.raises(NotImplementedError):
-        Waiter().committed(1, None)
+    rig = Rig()
+    rig.committer.wait(rig.committer.add(RECORDS[0]), object())
+    rig.committer.flush()
+    with pytest.raises(AttributeError):
+        rig.store.complete()

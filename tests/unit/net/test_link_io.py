@@ -7,14 +7,14 @@ from structlog.testing import capture_logs
 
 from rookery.engine.link_handle import CLOSED
 from rookery.engine.stats import END_CONNECTION_LOST, END_PEER_FAULT
-from rookery.mqtt.packets import Disconnect, PingReq, PubAck, Subscribe, SubscriptionRequest
+from rookery.mqtt.packets import Disconnect, PingReq, Subscribe, SubscriptionRequest
 from rookery.net.layers import stacked
 from rookery.net.link_io import LINGER_SECONDS, READ_BYTES_MAX, READ_BYTES_MIN
 from rookery.net.proxy_protocol import ProxyLayer
 from rookery.net.tls import TlsLayer, server_context
 from rookery.net.websocket import WebSocketLayer
 from tests.support.certificates import Certificates, make_certificates
-from tests.support.engine import connect, publish
+from tests.support.engine import FakeAuthorizer, connect, publish
 from tests.support.network import Far, Network, network
 
 PROXY = b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 1883\r\n"
@@ -90,17 +90,16 @@ class TestReading:
             assert io.client.io is CLOSED
 
     def test_our_own_fault_costs_this_client_alone(self):
-        with network() as net:
-            bad, io = net.link()
+        class Broken(FakeAuthorizer):
+            def may_publish(self, *asked: object) -> bool:
+                raise ZeroDivisionError("ours")
+
+        with network(authorizer=Broken()) as net:
+            bad, _ = net.link()
             good, _ = net.link()
             bad.connect("bad")
             good.connect("good")
-
-            def fail(*_: object) -> None:
-                raise ZeroDivisionError("ours")
-
-            io.client.actor.acknowledged = fail
-            bad.put(PubAck(1))
+            bad.put(publish("t"))
             good.put(PingReq())
             with capture_logs() as logs:
                 assert good.receive(1) == ["PINGRESP"]
