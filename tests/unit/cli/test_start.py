@@ -78,7 +78,7 @@ def test_serves_until_told_to_stop_and_says_goodbye(tmp_path, signum):
         _, log = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0
         events = [json.loads(line)["event"] for line in log.splitlines()]
-        assert events[0] == "node_started"
+        assert events[:2] == ["store_opened", "node_started"]
         assert events[-1] == "node_stopped"
         assert "client_connected" in events
 
