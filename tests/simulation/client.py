@@ -167,7 +167,7 @@ class Client:
             return
         now = self.ledger.tick()
         known = self.seen.held(topic_filter, share)
-        if known is not None and (known.qos_max == 0 or qos == 0 or known.granted is None):
+        if known is not None and (known.qos_max == 0 or qos == 0):
             known.ended = now
             known = None
         if known is None:

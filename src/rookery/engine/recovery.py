@@ -208,17 +208,21 @@ class Recovery:
         actor = self._actors.get(number)
         if actor is None:
             return
+        share = ""
+        best: GrantedSubscription | None = None
         for written, granted in actor.session.subscriptions.items():
-            if granted.share is not None and matches(granted.topic_filter, message.topic):
-                qos = min(message.qos, granted.qos_max)
-                retain = message.retain and granted.retain_as_published
-                identifiers = actor.session.identifiers_for(message.topic, written)
-                if qos:
-                    self._owe(
-                        actor,
-                        Delivery(message, qos, retain, identifiers, written, message.position),
-                    )
-                return
+            if (
+                granted.share is not None
+                and granted.qos_max > (0 if best is None else best.qos_max)
+                and matches(granted.topic_filter, message.topic)
+            ):
+                share = written
+                best = granted
+        if best is not None:
+            qos = min(message.qos, best.qos_max)
+            retain = message.retain and best.retain_as_published
+            identifiers = actor.session.identifiers_for(message.topic, share)
+            self._owe(actor, Delivery(message, qos, retain, identifiers, share, message.position))
 
     def _owe(self, actor: SessionActor, delivery: Delivery) -> None:
         outbound = actor.session.outbound
