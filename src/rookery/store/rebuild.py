@@ -147,6 +147,8 @@ def _copy_all(path: Path, target: sqlite3.Connection, salvage: Salvage) -> None:
         salvage.damaged.append(f"the whole file ({error})")
         return
     try:
+        # With this SQLite also reads a file that is shorter than its header says.
+        source.execute("PRAGMA writable_schema = ON")
         source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         for table in TABLES:
             salvage.saved[table] = _copy(source, target, table, salvage)
