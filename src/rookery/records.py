@@ -209,8 +209,7 @@ def encode_message(
     if targets:
         flags |= _TARGETED
         parts.append(len(targets).to_bytes(2, "big"))
-        for number in targets:
-            parts.append(number.to_bytes(8, "big"))
+        parts.extend([number.to_bytes(8, "big") for number in targets])
     parts[0] = bytes((flags,))
     parts.append(topic_to_wire(message.publisher))
     parts.append(message.topic_wire)

@@ -2,6 +2,7 @@ import asyncio
 import gc
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import uvloop
 from structlog.testing import capture_logs
 
 from rookery import app
-from rookery.app import Node, compiled, tune_collector
+from rookery.app import Node, compiled, tune_interpreter
 from rookery.config.models import Config
 from rookery.mqtt.link import CLIENT, Link
 from rookery.mqtt.packets import Packet, Subscribe, SubscriptionRequest
@@ -271,12 +272,14 @@ def test_the_core_says_how_it_runs():
     assert compiled() == (not str(link.__file__).endswith(".py"))
 
 
-def test_the_collector_is_kept_off_the_hot_path():
-    before = gc.get_threshold()
+def test_the_interpreter_is_set_up_for_traffic():
+    before, switching = gc.get_threshold(), sys.getswitchinterval()
     try:
-        tune_collector()
+        tune_interpreter()
         assert gc.get_freeze_count() > 0
         assert gc.get_threshold()[0] > 10_000
+        assert sys.getswitchinterval() < 0.001
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+        sys.setswitchinterval(switching)

@@ -45,7 +45,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     import asyncio
     import signal
 
-    from rookery.app import Node, tune_collector
+    from rookery.app import Node, tune_interpreter
     from rookery.config import store_directory, warnings
     from rookery.net.listening import ListenFault
     from rookery.net.tls import TlsFileFault
@@ -64,7 +64,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
         typer.echo(f"rookery: {error}", err=True)
         return 1
     _banner(node, loaded, warnings(loaded.config))
-    tune_collector()
+    tune_interpreter()
     while not stopping.is_set():
         try:
             await asyncio.wait_for(stopping.wait(), LOG_FLUSH_SECONDS)

@@ -73,7 +73,9 @@ def load(
 
 def store_directory(loaded: Loaded) -> FilePath:
     """Where the store lies: a relative path starts at the configuration file, if there is one."""
-    directory = FilePath(loaded.config.store.directory or STORE_DIRECTORY)
+    config = loaded.config
+    # Nodes that share a folder and differ in their names must not meet in one store.
+    directory = FilePath(config.store.directory or f"{STORE_DIRECTORY}/{config.broker.node_id}")
     return directory if loaded.source is None else loaded.source.parent / directory
 
 

@@ -397,8 +397,9 @@ class Store(Section):
     """What an acknowledgement promises: `fsync` that the message is on disk, `os` that the operating system
     has it (a crash of the machine may lose the last ones), `memory` that this process has it."""
     directory: FilePath | None = None
-    """The directory of the database; at null `rookery-data` beside the configuration file, or in the working
-    directory where there is no file. It is made, for its owner only, where it is not there yet."""
+    """The directory of the database, for this node alone; at null `rookery-data/<node_id>` beside the
+    configuration file, or in the working directory where there is no file. It is made, for its owner only,
+    where it is not there yet."""
     bytes_max: Annotated[int, Field(ge=16_777_216, le=2**50)] = 10_737_418_240
     """Bytes the database may take on disk. Beyond four fifths of it the node warns; at it, messages that must
     be kept are refused."""

@@ -68,14 +68,11 @@ class Session:
             if granted is None or not granted.identifier:
                 return NO_IDENTIFIERS
             return (granted.identifier,)
-        found: list[int] = []
-        for granted in self.subscriptions.values():
-            if (
-                granted.identifier
-                and granted.share is None
-                and matches(granted.topic_filter, topic)
-            ):
-                found.append(granted.identifier)
+        found = [
+            granted.identifier
+            for granted in self.subscriptions.values()
+            if granted.identifier and granted.share is None and matches(granted.topic_filter, topic)
+        ]
         return tuple(sorted(found)) if found else NO_IDENTIFIERS
 
     @property

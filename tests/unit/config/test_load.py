@@ -356,8 +356,8 @@ class TestStoreDirectory:
     def test_beside_the_file_or_in_the_working_directory(self, tmp_path: Path):
         path = tmp_path / "f.yaml"
         path.write_text("log: {}\n")
-        assert store_directory(load(path)) == tmp_path / "rookery-data"
-        assert store_directory(load()) == Path("rookery-data")
+        assert store_directory(load(path)) == tmp_path / "rookery-data" / "rookery-1883"
+        assert store_directory(load()) == Path("rookery-data/rookery-1883")
 
     def test_as_it_is_named(self, tmp_path: Path):
         path = tmp_path / "f.yaml"
