@@ -63,9 +63,8 @@ class Held:
 
     def allows(self, message: Sent) -> bool:
         """Whether the session may get the message because of it."""
-        return (
-            matches(self.topic_filter, message.topic)
-            and (bool(self.share) or not message.over(self.asked))
+        return matches(self.topic_filter, message.topic) and (
+            bool(self.share) or not message.over(self.asked)
         )
 
 

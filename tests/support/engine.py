@@ -548,6 +548,11 @@ class Engine:
         while self.store.waiting:
             self.complete()
 
+    def publish_kept(self, topic: str) -> None:
+        """Publish something that takes a place in the log."""
+        self.broker.publish(topic, b"kept", retain=True)
+        self.settle()
+
     def peer(self, version: int = V5) -> Peer:
         """A connection on which nothing was sent yet."""
         return Peer(self, version)

@@ -87,7 +87,9 @@ def vars_of(properties: Properties) -> dict[str, object]:
 
 
 def test_an_expiry_is_the_same_moment_for_a_process_that_began_later():
-    message = Message("t", topic_to_wire("t"), b"", 1, False, props(message_expiry_interval=60), "", 5.0)
+    message = Message(
+        "t", topic_to_wire("t"), b"", 1, False, props(message_expiry_interval=60), "", 5.0
+    )
     data = encode_message(message, 1_000.0, ())
     assert decode_message(data, 1_040.0).message.expires_at == 25.0
 

@@ -136,6 +136,7 @@ class ClientLink(Timed, Waiter):
                 if broker.committer.crowded():
                     self._held_next = index
                     self.io.pause()
+                    self.io.request_flush()  # What waits for a commit must wait from this turn on.
                     broker.committer.wait_for_room(self)
                     return
                 packet = packets[index]
@@ -150,6 +151,7 @@ class ClientLink(Timed, Waiter):
         if index < count:
             self._held_next = index
             self.io.pause()
+            self.io.request_flush()
             if self.stage != ADMITTING:
                 self.io.request_work()
             return

@@ -40,7 +40,8 @@ class TestTurns:
         engine.turn(
             *[(peer, peer.encode(publish(f"r/{n}", retain=True))) for n, peer in enumerate(peers)]
         )
-        assert [len(group) for group in store.groups] == [2]
+        assert [len(group.entries) for group in store.groups] == [2]
+        assert sorted(store.groups[0].retained) == ["r/0", "r/1"]
 
     def test_nobody_asks_for_one_when_nothing_is_left(self):
         engine = Engine()
@@ -177,6 +178,7 @@ class TestSupervision:
         bad = self.broken(engine, session_expiry_interval=60)
         actor = bad.actor
         bad.drop()
+        actor.session.outbound.owed.backlog.append(1 << 60, 1)  # The next one is lower.
         good.publish("t", qos=1, packet_id=1)
         assert actor.crashes == 1
         assert engine.stats.disconnects[END_INTERNAL] == 0

@@ -156,18 +156,24 @@ class TestAcknowledgementsWaitForTheCommit:
         engine = Engine(FakeStore())
         peer = engine.connect("c")
         assert peer.send(retain(1), publish("t", qos=1, packet_id=2)) == []
-        assert peer.send(publish("t", qos=2, packet_id=3), retain(4)) == []
-        assert peer.send(publish("t", qos=1, packet_id=5)) == []
+        assert peer.send(publish("t", qos=2, packet_id=3)) == []
+        assert peer.send(retain(4), publish("t", qos=1, packet_id=5)) == []
         engine.complete()
         assert said(peer.take()) == ["PUBACK #1 0x10", "PUBACK #2 0x10", "PUBREC #3 0x10"]
         engine.complete()
         assert said(peer.take()) == ["PUBACK #4 0x10", "PUBACK #5 0x10"]
         assert said(peer.send(publish("t", qos=1, packet_id=6))) == ["PUBACK #6 0x10"]
 
-    def test_other_answers_do_not_wait(self):
+    def test_what_was_written_before_does_not_wait_what_comes_after_does(self):
         engine = Engine(FakeStore())
         peer = engine.connect("c")
-        assert said(peer.send(retain(1), PingReq())) == ["PINGRESP"]
+        assert said(peer.send(PingReq())) == ["PINGRESP"]
+        assert peer.send(retain(1), PingReq()) == []
+        assert peer.send(PingReq()) == []
+        assert peer.client.held_bytes > 0
+        engine.complete()
+        assert said(peer.take()) == ["PUBACK #1 0x10", "PINGRESP", "PINGRESP"]
+        assert peer.client.held_bytes == 0
 
     def test_one_client_s_commit_holds_up_nobody_else(self):
         engine = Engine(FakeStore())
@@ -175,14 +181,31 @@ class TestAcknowledgementsWaitForTheCommit:
         waiting.send(retain(1))
         assert said(other.publish("t", qos=1, packet_id=1)) == ["PUBACK #1 0x10"]
 
-    def test_a_failed_commit_is_told_in_5_0(self):
+    def test_a_failed_commit_ends_the_link_and_is_told_in_5_0(self):
         engine = Engine(FakeStore())
         peer = engine.connect("c")
         peer.send(retain(1), retain(2, qos=2))
         engine.complete(OSError("full"))
-        assert said(peer.take()) == ["PUBACK #1 0x80", "PUBREC #2 0x80"]
-        assert not peer.closed
-        assert said(peer.send(PubRel(2))) == ["PUBCOMP #2 0x92"]
+        assert said(peer.take()) == ["DISCONNECT 0x80"]
+        assert peer.closed
+
+    @pytest.mark.clause("5.0:MQTT-3.14.0-1")
+    def test_a_client_that_has_no_connack_is_told_nothing(self):
+        engine = Engine(FakeStore())
+        peer, answers = engine.ask(connect("c", session_expiry_interval=60))
+        assert answers == []
+        engine.complete(OSError("full"))
+        assert peer.io.written == b""
+        assert peer.closed
+
+    def test_what_waits_for_a_later_commit_is_lost_with_it(self):
+        engine = Engine(FakeStore())
+        first, then = engine.connect("a"), engine.connect("b")
+        first.send(retain(1))
+        then.send(retain(1))
+        engine.complete(OSError("full"))
+        assert first.closed
+        assert then.closed
 
     def test_a_failed_commit_ends_an_old_client_s_link(self):
         engine = Engine(FakeStore())
@@ -194,20 +217,46 @@ class TestAcknowledgementsWaitForTheCommit:
 
     @pytest.mark.parametrize("version", [V3_1_1, V5])
     def test_what_was_not_committed_is_new_when_it_comes_again(self, version):
-        store = FakeStore()
+        store = FakeStore(at_once=True)
         engine = Engine(store)
-        asked = {"session_expiry_interval": 60} if version == V5 else {"clean_start": False}
-        peer = engine.connect("c", version, **asked)
-        engine.complete()
+        asked = {"session_expiry_interval": 60} if version == V5 else {}
+        peer = engine.connect("c", version, clean_start=False, **asked)
+        store.at_once = False
         peer.send(retain(5, qos=2))
         engine.complete(OSError("full"))
-        peer.take()
-        if version == V3_1_1:
-            peer, _ = engine.connect_more("c", version, clean_start=False)
-            engine.complete()
+        assert peer.closed
+        store.at_once = True
+        engine.wait(1)
+        peer = engine.connect("c", version, clean_start=False, **asked)
+        store.at_once = False
         assert peer.send(retain(5, qos=2)) == [], "it waits for its own commit"
         engine.complete()
         assert said(peer.take())[0].startswith("PUBREC #5")
+
+    def test_while_too_much_waits_nothing_more_is_taken_in(self):
+        engine = Engine(FakeStore(), retained_bytes_max=100_000_000)
+        peer = engine.connect("c")
+        large = b"x" * 1_000_000
+        packets = [publish("r", large, 1, packet_id=n, retain=True) for n in range(1, 10)]
+        engine.turn((peer, peer.encode(*packets, PingReq())))
+        assert peer.io.paused
+        rounds = 0
+        while peer.io.paused or engine.store.waiting:
+            engine.complete()
+            rounds += 1
+        assert rounds > 1
+        assert said(peer.take())[-1] == "PINGRESP"
+        assert engine.stats.messages_received == 9
+
+    def test_what_was_done_of_a_read_cut_off_waits_like_the_rest(self):
+        engine = Engine(FakeStore(), retained_bytes_max=100_000_000)
+        peer = engine.connect("c")
+        packets = [
+            publish("r", b"x" * 1_000_000, 1, packet_id=n, retain=True) for n in range(1, 10)
+        ]
+        engine.turn((peer, peer.encode(*packets)))
+        engine.complete(OSError("full"))
+        assert said(peer.take()) == ["DISCONNECT 0x80"]
 
     def test_a_link_that_ended_meanwhile_is_told_nothing(self):
         engine = Engine(FakeStore())

@@ -3,15 +3,21 @@ import pytest
 from rookery.engine.broker import TURN_DELIVERIES_MAX
 from rookery.engine.publishing import PERMISSIONS_MAX, is_utf8
 from rookery.engine.stats import (
+    DROP_COMMIT_FAILED,
     DROP_EXPIRED,
     DROP_INVALID,
     DROP_NOT_AUTHORIZED,
     DROP_RETAINED_FULL,
 )
-from rookery.mqtt.packets import PubRel
+from rookery.mqtt.packets import PubAck, PubRel
 from rookery.mqtt.types import V3_1_1, V5
-from rookery.records import Group
+from rookery.records import Entry, Group, block_of, decode_message, index_of
 from tests.support.engine import Engine, FakeAuthorizer, FakeStore, props, publish, said
+
+
+def decoded(group: Group) -> list[Entry]:
+    """The messages of a group."""
+    return [decode_message(data, 0.0) for data in group.entries]
 
 
 class TestAcknowledgement:
@@ -292,15 +298,14 @@ class TestShared:
     def test_a_durable_member_is_recorded_by_name(self):
         store = FakeStore()
         engine = Engine(store)
+        store.at_once = True
         member = engine.connect("m", session_expiry_interval=60)
         member.subscribe("$share/g/t", qos=1)
-        while store.waiting:
-            engine.complete()
+        store.at_once = False
         writer = engine.connect("w")
         assert writer.publish("t", qos=1, packet_id=1) == []
-        ((record,),) = store.groups[-1:]
-        assert isinstance(record, MessageRecord)
-        assert (record.client_ids, record.qos) == (("m",), 1)
+        (entry,) = decoded(store.groups[-1])
+        assert entry.targets == (member.actor.number,)
         engine.complete()
         assert said(writer.take()) == ["PUBACK #1"]
 
@@ -320,15 +325,16 @@ class TestRetain:
         store = FakeStore()
         engine = Engine(store)
         client = engine.connect("c")
-        for payload in (b"1", b"2", b"", b""):
+        for payload in (b"1", b"2"):
             client.publish("t", payload, retain=True)
-        records = [record for group in store.groups for record in group]
-        assert all(isinstance(record, RetainedRecord) for record in records)
-        assert [record.message and record.message.payload for record in records] == [
-            b"1",
-            b"2",
-            None,
-        ]
+            engine.complete_all()
+            ((_, position),) = store.content.retained.items()
+            assert store.blocks[block_of(position)][index_of(position)].endswith(payload)
+        assert len(store.blocks) == 1, "what was replaced is gone"
+        for _ in range(2):
+            client.publish("t", b"", retain=True)
+            engine.complete_all()
+        assert (store.content.retained, store.blocks) == ({}, {})
         assert (engine.stats.messages_retained, engine.stats.retained_cleared) == (2, 1)
         assert engine.broker.retained.count == 0
 
@@ -386,28 +392,121 @@ class TestRecords:
     def test_a_message_for_durable_sessions_is_recorded_once_with_their_names(self):
         store = FakeStore()
         engine = Engine(store)
-        for name in ("a", "b"):
-            reader = engine.connect(name, session_expiry_interval=60)
+        store.at_once = True
+        readers = [engine.connect(name, session_expiry_interval=60) for name in ("a", "b")]
+        for reader in (*readers, engine.connect("brief")):
             reader.subscribe("t", qos=1)
-        engine.connect("brief").subscribe("t", qos=1)
-        assert any(isinstance(r, SubscriptionRecord) for group in store.groups for r in group)
-        count = len(store.groups)
+        store.at_once = False
         writer = engine.connect("w")
-        writer.publish("t", b"m", 2, packet_id=1)
-        (group,) = store.groups[count:]
-        (record,) = group
-        assert (record.message.payload, record.qos) == (b"m", 2)
-        assert sorted(record.client_ids) == ["a", "b"]
+        assert writer.publish("t", b"m", 2, packet_id=1) == []
+        (entry,) = decoded(store.groups[-1])
+        assert (entry.message.payload, entry.message.qos, entry.targets) == (b"m", 2, ())
+        engine.complete()
+        assert said(writer.take()) == ["PUBREC #1"]
+        assert len(store.blocks) == 1
+        for reader in readers:
+            assert len(store.blocks) == 1, "somebody is owed it"
+            reader.send(PubAck(1))
+            engine.wait(1)
+            engine.complete_all()
+        assert store.blocks == {}
 
     @pytest.mark.parametrize(("published", "granted"), [(0, 1), (1, 0)])
     def test_qos_0_is_owed_to_nobody(self, published, granted):
-        store = FakeStore()
+        store = FakeStore(at_once=True)
         engine = Engine(store)
         engine.connect("a", session_expiry_interval=60).subscribe("t", qos=granted)
         count = len(store.groups)
         writer = engine.connect("w")
         writer.publish("t", qos=published, packet_id=published)
         assert len(store.groups) == count
+
+    def test_who_is_owed_qos_0_refers_to_nothing(self):
+        """Dropped for one, it is not released for the other."""
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        for name, qos in (("a", 1), ("b", 0)):
+            reader = engine.connect(name, session_expiry_interval=60)
+            reader.subscribe("t", qos=qos)
+            reader.drop()
+        engine.connect("w").publish("t", b"m", 1, packet_id=1)
+        engine.wait(1)
+        _, more = engine.connect_more("a", clean_start=False, session_expiry_interval=60)
+        assert said(more) == ["PUBLISH t=m q1 #1"]
+
+
+class TestWhileNothingCanBeKept:
+    def failing(self) -> tuple[Engine, FakeStore]:
+        """A broker whose last commit failed, with a durable session and a retained message."""
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        engine.connect("r", session_expiry_interval=60).subscribe("t", qos=1)
+        engine.connect("b").subscribe("brief", qos=1)
+        store.at_once = False
+        writer = engine.connect("first")
+        writer.publish("t", b"lost", 1, packet_id=1)
+        engine.complete(OSError("full"))
+        assert writer.closed
+        assert said(writer.take()) == ["DISCONNECT 0x80"]
+        return engine, store
+
+    def test_new_messages_are_refused_where_somebody_is_owed_them(self):
+        engine, _ = self.failing()
+        writer = engine.connect("w")
+        assert said(writer.publish("t", qos=1, packet_id=1)) == ["PUBACK #1 0x97"]
+        assert said(writer.publish("t", qos=2, packet_id=2)) == ["PUBREC #2 0x97"]
+        assert said(writer.publish("x", qos=1, packet_id=3, retain=True)) == ["PUBACK #3 0x97"]
+        assert said(writer.publish("brief", qos=1, packet_id=4)) == ["PUBACK #4"]
+        assert engine.stats.dropped[DROP_COMMIT_FAILED] == 3
+
+    def test_an_old_client_loses_its_link(self):
+        engine, _ = self.failing()
+        writer = engine.connect("w", V3_1_1)
+        assert writer.publish("t", qos=1, packet_id=1) == []
+        assert writer.closed
+
+    def test_it_ends_without_a_restart(self):
+        engine, store = self.failing()
+        engine.wait(1)
+        engine.complete_all()
+        store.at_once = True
+        writer = engine.connect("w")
+        assert said(writer.publish("t", b"m", 1, packet_id=1)) == ["PUBACK #1"]
+
+    def test_a_retained_message_is_kept_when_it_can_be(self):
+        engine, store = self.failing()
+        engine.wait(1)
+        engine.complete_all()
+        writer = engine.connect("w")
+        writer.publish("x", b"old", 1, packet_id=1, retain=True)
+        engine.complete()
+        writer.publish("x", b"new", 1, packet_id=2, retain=True)
+        engine.complete(OSError("full"))
+        engine.wait(1)
+        engine.complete_all()
+        store.crash()
+        again = Engine.restart(store)
+        assert said(again.connect("c").subscribe("x")) == ["PUBLISH x=new retain"]
+
+    @pytest.mark.parametrize("qos", [1, 2])
+    def test_what_was_lost_comes_once_when_it_is_sent_again(self, qos):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        lasting = {"session_expiry_interval": 60, "clean_start": False}
+        reader = engine.connect("r", **lasting)
+        reader.subscribe("t", qos=2)
+        reader.drop()
+        writer = engine.connect("w", **lasting)
+        store.at_once = False
+        writer.publish("t", b"m", qos, packet_id=1)
+        engine.complete(OSError("full"))
+        engine.wait(1)
+        engine.complete_all()
+        store.at_once = True
+        writer = engine.connect("w", **lasting)
+        writer.publish("t", b"m", qos, packet_id=1, dup=True)
+        reader, more = engine.connect_more("r", **lasting)
+        assert said(more) == [f"PUBLISH t=m q{qos} #1"]
 
 
 def test_a_turn_that_delivered_enough_is_full():

@@ -10,6 +10,7 @@ from tests.support.engine import (
     FakeAuthorizer,
     FakeStore,
     Peer,
+    connect,
     said,
     will,
 )
@@ -211,28 +212,57 @@ class TestExpiry:
         assert engine.stats.dropped[DROP_SESSION_ENDED] == 2
 
 
-class TestRecords:
-    def records(self, store: FakeStore) -> list:
-        return [r for group in store.groups for r in group if isinstance(r, SessionRecord)]
-
+class TestRows:
     def test_a_durable_session_s_life(self):
-        store = FakeStore()
+        store = FakeStore(at_once=True)
         engine = Engine(store)
-        engine.connect("a", session_expiry_interval=5).drop()
+        peer = engine.connect("a", session_expiry_interval=5)
+        (row,) = store.content.sessions.values()
+        assert (row.client_id, row.expiry_seconds, row.detached_at_wall) == ("a", 5, None)
+        at = engine.clock.wall()
+        peer.drop()
+        engine.wait(1)
+        (row,) = store.content.sessions.values()
+        assert row.detached_at_wall == pytest.approx(at)
         engine.wait(10)
-        assert self.records(store) == [SessionRecord("a", 5), SessionRecord("a", 0)]
+        assert store.content.sessions == {}
 
     def test_a_brief_session_has_none(self):
-        store = FakeStore()
-        Engine(store).connect("a").drop()
-        assert self.records(store) == []
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        engine.connect("a").drop()
+        engine.wait(1)
+        assert all(not group.sessions for group in store.groups)
+
+    def test_a_brief_session_with_a_will_has_one(self):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        peer = engine.connect("a", will=will("w"))
+        (row,) = store.content.sessions.values()
+        assert (row.expiry_seconds, row.will is None) == (0, False)
+        peer.drop()
+        engine.wait(1)
+        assert store.content.sessions == {}
 
     def test_a_durable_session_that_became_brief(self):
-        store = FakeStore()
+        store = FakeStore(at_once=True)
         engine = Engine(store)
         engine.connect("a", session_expiry_interval=5).drop()
         engine.connect_more("a", clean_start=False)[0].send(Disconnect())
-        assert self.records(store) == [SessionRecord("a", 5), SessionRecord("a", 0)]
+        engine.wait(1)
+        assert store.content.sessions == {}
+
+    def test_a_clean_start_waits_until_the_session_before_is_gone(self):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        engine.connect("a", V3_1_1, clean_start=False).drop()
+        engine.wait(1)
+        store.at_once = False
+        peer, answers = engine.ask(connect("a", V3_1_1, clean_start=True))
+        assert answers == []
+        engine.complete()
+        assert said(peer.take()) == ["CONNACK"]
+        assert store.content.sessions == {}
 
 
 def test_the_most_at_once_is_kept():

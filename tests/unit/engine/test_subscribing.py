@@ -2,8 +2,7 @@ import pytest
 
 from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, Unsubscribe
 from rookery.mqtt.types import V3_1_1, V5
-
-from tests.support.engine import Engine, FakeAuthorizer, FakeStore, Peer, props, said
+from tests.support.engine import Engine, FakeAuthorizer, FakeStore, Peer, connect, props, said
 
 
 def ask(peer: Peer, *filters: str, qos: int = 0, **options) -> SubAck:
@@ -47,16 +46,38 @@ class TestSubscribe:
     def test_durable_ones_are_recorded(self):
         store = FakeStore()
         engine = Engine(store)
-        peer = engine.connect("c", session_expiry_interval=60)
-        peer.subscribe("t", qos=1)
-        peer.send(Unsubscribe(9, ["t", "never"]))
-        records = [r for group in store.groups for r in group if isinstance(r, SubscriptionRecord)]
-        assert records == [SubscriptionRecord("c", "t", 1), SubscriptionRecord("c", "t", -1)]
+        peer, answers = engine.ask(connect("c", session_expiry_interval=60))
+        assert answers == [], "CONNACK waits for its row"
+        engine.complete()
+        peer.take()
+        request = SubscriptionRequest("t", 1, no_local=True, retain_as_published=True)
+        assert peer.send(Subscribe(7, [request], props(subscription_identifiers=[5]))) == []
+        engine.complete()
+        assert said(peer.take()) == ["SUBACK 0x01"]
+        (row,) = store.content.subscriptions.values()
+        assert (row.number, row.topic_filter, row.qos_max) == (peer.actor.number, "t", 1)
+        assert (row.no_local, row.retain_as_published, row.identifier) == (True, True, 5)
+        assert peer.send(Unsubscribe(9, ["t", "never"])) == []
+        engine.complete()
+        assert said(peer.take()) == ["UNSUBACK 0x00 0x11"]
+        assert store.content.subscriptions == {}
         brief = engine.connect("brief")
         count = len(store.groups)
         brief.subscribe("t")
         brief.send(Unsubscribe(9, ["t"]))
         assert len(store.groups) == count
+
+    def test_what_came_while_qos_0_was_granted_is_not_owed(self):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        peer = engine.connect("c", session_expiry_interval=60)
+        rows = store.content.subscriptions
+        began = []
+        for qos in (1, 2, 0, 1):
+            engine.publish_kept("other")
+            peer.subscribe("t", qos=qos)
+            began.append(rows[peer.actor.number, "t"].began)
+        assert began[0] == began[1] == began[2] < began[3]
 
 
 class TestRefusal:
