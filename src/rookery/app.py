@@ -93,6 +93,8 @@ class Node:
         self._loads = LoadAverages(self.broker.stats, self.broker.now)
         self._links = Links(self.broker)
         self._acceptors: list[Acceptor] = []
+        self._problems: set[str] = set()
+        """What was wrong with the store when last looked."""
         self._poller: Poller | None = None
         self._observer: ObserveServer | None = None
 
@@ -155,8 +157,7 @@ class Node:
         began = self._clock.monotonic()
         recovery = Recovery(self.broker, await self._store.open())
         await recovery.run()
-        for problem in self._store.problems():
-            log.warning("store_problem", problem=problem)
+        self._tell_problems()
         log.info(
             "store_opened",
             durability=self._store.durability,
@@ -201,9 +202,10 @@ class Node:
         return True, f"{len(self._acceptors)} open"
 
     def _check_commits(self) -> tuple[bool, str]:
+        problems = self._store.problems()
         if self.broker.committer.failing:
-            return False, "; ".join(["the last commit failed", *self._store.problems()])
-        return True, f"durability {self._store.durability}"
+            return False, "; ".join(["the last commit failed", *problems])
+        return True, "; ".join([f"durability {self._store.durability}", *problems])
 
     async def _publish_sys(self) -> None:
         while True:
@@ -226,6 +228,16 @@ class Node:
         while True:
             await asyncio.sleep(LOAD_SECONDS)
             self._loads.observe(self.broker.stats, self._clock.monotonic())
+            self._tell_problems()
+
+    def _tell_problems(self) -> None:
+        """Log what has newly gone wrong with the store, and what is right again."""
+        problems = set(self._store.problems())
+        for problem in problems - self._problems:
+            log.warning("store_problem", problem=problem)
+        for problem in self._problems - problems:
+            log.info("store_problem_over", problem=problem)
+        self._problems = problems
 
 
 def _store(config: Config, directory: Path | None, clock: SystemClock) -> Store:

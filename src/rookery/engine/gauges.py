@@ -38,5 +38,13 @@ class BrokerGauges:
         return self._broker.retained.bytes
 
     def queued_messages(self) -> int:
-        """Messages waiting for a session: outbound queues and unacknowledged deliveries."""
+        """Messages waiting for a session: outbound queues, backlogs, unacknowledged deliveries."""
         return sum(actor.inflight_count() for actor in self._broker.registry.actors.values())
+
+    def store_bytes(self) -> int:
+        """What the store takes, on disk or in memory."""
+        return self._broker.store.bytes_used()
+
+    def store_problems(self) -> int:
+        """How many things are wrong with the store."""
+        return len(self._broker.store.problems())

@@ -122,7 +122,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     def inflight_count(self) -> int:
         """What the client has not finished, for the least-inflight share strategy."""
         outbound = self.session.outbound
-        return len(outbound.inflight) + outbound.queue_length() + len(self.mailbox)
+        waiting = outbound.queue_length() + outbound.backlog_count() + len(self.mailbox)
+        return len(outbound.inflight) + waiting
 
     def step(self, now: float) -> None:
         """Empty the mailbox."""

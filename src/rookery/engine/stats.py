@@ -104,7 +104,13 @@ class Gauges(Protocol):
         """Bytes the retained messages take against their limit."""
 
     def queued_messages(self) -> int:
-        """Messages waiting for a session: outbound queues and unacknowledged deliveries."""
+        """Messages waiting for a session: outbound queues, backlogs, unacknowledged deliveries."""
+
+    def store_bytes(self) -> int:
+        """What the store takes, on disk or in memory."""
+
+    def store_problems(self) -> int:
+        """How many things are wrong with the store."""
 
 
 class Stats:

@@ -90,6 +90,8 @@ GAUGES: Final = (
     ("emqx_retained_count", "retained_messages", "Retained messages now."),
     ("emqx_retained_bytes", "retained_bytes", "Bytes of retained messages now."),
     ("emqx_queued_messages", "queued_messages", "Messages waiting for sessions now."),
+    ("emqx_store_bytes", "store_bytes", "Bytes the durable store takes now."),
+    ("emqx_store_problems", "store_problems", "Things wrong with the durable store now."),
 )
 
 

@@ -30,6 +30,8 @@ def test_what_stands_is_counted():
         "retained_messages": 1,
         "retained_bytes": engine.broker.retained.bytes,
         "queued_messages": 0,
+        "store_bytes": 0,
+        "store_problems": 0,
     }
     assert engine.broker.retained.bytes >= 5
 

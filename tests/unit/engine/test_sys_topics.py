@@ -33,6 +33,12 @@ class Standing:
     def queued_messages(self) -> int:
         return 17
 
+    def store_bytes(self) -> int:
+        return 19
+
+    def store_problems(self) -> int:
+        return 1
+
 
 def published(stats: Stats, loads: LoadAverages | None = None, now: float = 0.0) -> dict[str, str]:
     messages = sys_messages(

@@ -49,6 +49,12 @@ class Standing:
     def queued_messages(self) -> int:
         return 17
 
+    def store_bytes(self) -> int:
+        return 19
+
+    def store_problems(self) -> int:
+        return 1
+
 
 def collector(stats: Stats, lag: LagProbe | None = None) -> NodeCollector:
     return NodeCollector(
