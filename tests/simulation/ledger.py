@@ -201,5 +201,6 @@ class Ledger:
         ]
         if len(copies) < sum(stayed):
             raise Broken(f"of {sum(stayed)} share groups {len(copies)} got {message}")
-        if copies and all(each.qos == 2 for each in copies) and len(copies) > len(members):
+        lasting = all(seen.persistent for group in members.values() for seen, _ in group)
+        if lasting and all(each.qos == 2 for each in copies) and len(copies) > len(members):
             raise Broken(f"{len(members)} share groups got {len(copies)} copies of {message}")

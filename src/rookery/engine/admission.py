@@ -197,8 +197,6 @@ class Admission:
         if not connect.client_id:
             assigned = new_client_id()  # [MQTT-3.1.3-6]
         client_id = connect.client_id or assigned
-        before = broker.registry.actors.get(client_id)
-        forgets = connect.clean_start and before is not None and before.number > 0
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
         self._open(client, connect)
@@ -206,8 +204,8 @@ class Admission:
         broker.registry.attach(
             actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
-        if forgets:
-            # [MQTT-3.1.2-4] Once it is told so, the session before must not come back.
+        if not present and broker.registry.removed_in > broker.committer.durable:
+            # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.
             client.keep(broker.committer.must_keep())
         told = self._connack_properties(client, connect, assigned, data)
         if not client.link.send(ConnAck(ReasonCode.SUCCESS, present, told)):

@@ -190,6 +190,7 @@ class Broker:
         for actor in list(self.registry.actors.values()):
             actor.take_back(first)
         self.publishing.retain_again(first)
+        self.publishing.publish_again()
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)

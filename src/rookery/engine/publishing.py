@@ -19,6 +19,7 @@ from rookery.engine.stats import (
 from rookery.message import Delivery, Message, message_from_publish
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Publish
+from rookery.mqtt.topics import split_share
 from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
 from rookery.routing.subscriber import Matches, Recipient, Subscriber
 
@@ -60,6 +61,8 @@ class Publishing:
         """Deliveries told in this turn."""
         self._group: int = 0
         """The commit group the message being published went into; 0 for none."""
+        self._own: list[tuple[int, Message, str]] = []
+        """Messages that no client sends again, with their commit group and share group."""
 
     def receive(self, client: ClientLink, publish: Publish, now: float) -> None:
         """A client's PUBLISH: publish it once and acknowledge it when that is done."""
@@ -171,6 +174,43 @@ class Publishing:
         if message.retain:
             self.retain(message)
         self.route(message, None)
+
+    def publish_will(self, message: Message) -> None:
+        """Publish a will; again if it cannot be made durable, for nobody else would."""
+        self._group = 0
+        self.publish(message)
+        self._remember(message, "")
+
+    def hand_over(self, message: Message, recipient: Recipient, share: str) -> None:
+        """Give a message that one member of a share group could not take to another."""
+        self._group = 0
+        self.tell_member(message, recipient, share)
+        self._remember(message, share)
+
+    def _remember(self, message: Message, share: str) -> None:
+        durable = self._committer.durable
+        self._own = [each for each in self._own if each[0] > durable]
+        if self._group:
+            self._own.append((self._group, message, share))
+
+    def publish_again(self) -> None:
+        """A commit failed: what no client will send again is published once more."""
+        own, self._own = self._own, []
+        for number, message, share in own:
+            if number <= self._committer.durable:
+                continue
+            again = copy_of(message)
+            if not share:
+                self._group = 0
+                self.route(again, None)
+                self._remember(again, "")
+                continue
+            shared = split_share(share)
+            assert shared is not None
+            group = self._router.share(shared[0], shared[1])
+            recipient = None if group is None else group.pick(chance(), None)
+            if recipient is not None:
+                self.hand_over(again, recipient, share)
 
     def retain(self, message: Message) -> int:
         """Set or clear the topic's retained message. [MQTT-3.3.1-5] [MQTT-3.3.1-6]"""
@@ -307,6 +347,22 @@ class Publishing:
             self._committer.refer(position, 1)
             self._group = self._committer.must_keep()
         subscriber.tell(Delivery(message, qos, retain, recipient.identifiers, share, position))
+
+
+def copy_of(message: Message) -> Message:
+    """The same message with no place in the log."""
+    copy = Message(
+        message.topic,
+        message.topic_wire,
+        message.payload,
+        message.qos,
+        message.retain,
+        message.properties,
+        message.publisher,
+        0.0,
+    )
+    copy.expires_at = message.expires_at
+    return copy
 
 
 def client_version(actor: SessionActor) -> int:

@@ -33,6 +33,8 @@ class Registry:
         self._limits = broker.settings.limits
         self.actors: dict[str, SessionActor] = {}
         self.attached: int = 0
+        self.removed_in: int = 0
+        """The commit group with the last removal of a session that was kept."""
 
     def claim(
         self, client_id: str, principal: Principal, clean_start: bool
@@ -128,7 +130,7 @@ class Registry:
         actor.will_at = None
         self._broker.stats.wills_published += 1
         message = message_from_will(pending.will, actor.client_id, self._broker.now)
-        self._broker.publishing.publish(message)
+        self._broker.publishing.publish_will(message)
         self._broker.request_turn()
 
     def expire(self, actor: SessionActor) -> None:
@@ -163,6 +165,7 @@ class Registry:
                 committer.release(position)
         if actor.number:
             committer.group.sessions[actor.number] = None
+            self.removed_in = committer.number
 
     def _hand_over(self, actor: SessionActor) -> None:
         """Give what came by a shared subscription to another member. (MQTT 5.0, 4.8.2)
@@ -182,7 +185,7 @@ class Registry:
                 if group is None or recipient is None:
                     self._broker.stats.drop(DROP_SESSION_ENDED)
                     continue
-                self._broker.publishing.tell_member(delivery.message, recipient, share)
+                self._broker.publishing.hand_over(delivery.message, recipient, share)
                 actor.finish(delivery.position)
                 recipient = group.pick(chance(), actor)
 
