@@ -261,9 +261,9 @@ class Client:
         if not payload:
             return  # Somebody cleared a retained message.
         properties = packet.properties
-        if properties is not None and properties.correlation_data is not None:
-            if properties.correlation_data != packet.payload:
-                raise Broken(f"{payload} came with the properties of another message")
+        told = None if properties is None else properties.correlation_data
+        if told is not None and told != packet.payload:
+            raise Broken(f"{payload} came with the properties of another message")
         packet_id = packet.packet_id
         if packet.qos == 2:
             answers.append(PubRec(packet_id))

@@ -140,9 +140,10 @@ class Ledger:
     def check_first(self, seen: Seen, payload: str) -> None:
         """A client got a message without DUP: it was not sent to it before. [MQTT-3.3.1-1]"""
         message = self.sent.get(payload)
-        if payload in seen.counted and message is not None and not message.resent:
-            if not message.topic.startswith("s/"):
-                raise Broken(f"{seen.client_id} got {payload} again without DUP")
+        if message is None or message.resent or message.topic.startswith("s/"):
+            return
+        if payload in seen.counted:
+            raise Broken(f"{seen.client_id} got {payload} again without DUP")
 
     def check_now(self, seen: Seen) -> None:
         """What must hold at any time for one session: QoS 2 once, and order."""

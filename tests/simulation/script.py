@@ -17,6 +17,24 @@ FILTERS = (
     ("s/#", "g"),
     ("s/a", "h"),
 )
+OFTEN = {
+    "publish": 30,
+    "commit": 22,
+    "attach": 12,
+    "drop": 4,
+    "ack": 8,
+    "subscribe": 8,
+    "withhold": 4,
+    "deaf": 2,
+    "unsubscribe": 2,
+    "leave": 2,
+    "fresh": 0.7,
+    "time": 6,
+    "crash": 1.5,
+    "reads": 1,
+    "read": 2,
+}
+"""How often each kind of event comes."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +64,7 @@ def script(seed: int, steps: int) -> list[Event]:
 
 
 def _event(chance: random.Random, how: Profile) -> Event:
-    (kind,) = chance.choices(
-        ("publish", "commit", "attach", "drop", "ack", "subscribe", "withhold", "deaf")
-        + ("unsubscribe", "leave", "fresh", "time", "crash", "reads", "read"),
-        (30, 22, 12, 4, 8, 8, 4, 2, 2, 2, 0.7, 6, 1.5, 1, 2),
-    )
+    (kind,) = chance.choices(list(OFTEN), list(OFTEN.values()))
     number = chance.randrange(CLIENTS)
     if kind == "publish":
         topic = chance.choice((*NORMAL, f"r/{number}", "s/a"))

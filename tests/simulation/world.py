@@ -106,7 +106,8 @@ class World:
     def pump(self) -> None:
         """Let clients read and answer until nothing moves."""
         for _ in range(ROUNDS_MAX):
-            if not any([client.read() for client in self.clients]):
+            moved = [client.read() for client in self.clients]
+            if not any(moved):
                 return
         raise Broken("the clients and the broker go on without end")
 

@@ -11,10 +11,13 @@ from rookery.session.outbound import (
     DROPPED_QUEUE_FULL,
     DROPPED_TOO_LARGE,
     PACKET_ID_MAX,
+    QUEUE_IN_MEMORY_MAX,
     QUEUED,
+    READ_MESSAGES_MAX,
     SENT,
     Outbound,
 )
+from rookery.session.owed import Owed
 from tests.support.engine import publish, said
 
 NOW = 100.0
@@ -457,3 +460,77 @@ class TestTakeShared:
         made.take_shared(self.SHARE)
         assert made.queue is None
         assert made.queue_bytes == 0
+
+
+class TestTheLog:
+    """A durable session: what waits beyond some is a position in its backlog."""
+
+    def durable(self, window_max: int = 10) -> Outbound:
+        made = outbound(window_max, queue_messages_max=1_000)
+        made.owed = Owed(1)
+        return made
+
+    def kept(self, position: int, qos: int = 1) -> Delivery:
+        made = delivery(str(position), qos)
+        made.position = position
+        return made
+
+    def test_without_a_link_nothing_is_held_in_memory(self):
+        made = self.durable()
+        for position in (1, 2, 3):
+            assert made.deliver(self.kept(position), None, 0, NOW) == QUEUED
+        assert (made.queue_length(), made.backlog_count()) == (0, 3)
+        assert made.wants_backlog()
+
+    def test_with_one_only_so_much(self):
+        made, link = self.durable(window_max=1), link_to()
+        for position in range(1, QUEUE_IN_MEMORY_MAX + 11):
+            made.deliver(self.kept(position), link, 0, NOW)
+        assert made.queue_length() == QUEUE_IN_MEMORY_MAX
+        assert made.backlog_count() == 9
+        assert not made.wants_backlog()
+
+    def test_it_is_read_back_in_pieces_and_nothing_overtakes(self):
+        made, link = self.durable(), link_to()
+        for position in range(1, READ_MESSAGES_MAX + 3):
+            made.deliver(self.kept(position), None, 0, NOW)
+        taken = made.take_backlog(1_000)
+        assert 2 <= len(taken) <= READ_MESSAGES_MAX
+        assert [position for position, _ in taken] == list(range(1, len(taken) + 1))
+        assert made.deliver(self.kept(500), link, 0, NOW) == QUEUED
+        assert not made.wants_backlog(), "it is being read"
+        made.queue_read([self.kept(position) for position, _ in taken[:2]])
+        made.advance(link, 0, NOW)
+        assert sent(link) == ["PUBLISH t=1 q1 #1", "PUBLISH t=2 q1 #2"]
+        assert [position for position, _ in made.take_backlog(1_000)][-1] == 500
+
+    def test_what_is_not_written_yet_is_left(self):
+        made = self.durable()
+        made.deliver(self.kept(5), None, 0, NOW)
+        assert made.take_backlog(5) == []
+        assert made.wants_backlog()
+
+    def test_the_limits_count_it(self):
+        made = outbound(queue_messages_max=2)
+        made.owed = Owed(1)
+        outcomes = [made.deliver(self.kept(position), None, 0, NOW) for position in (1, 2, 3)]
+        assert outcomes == [QUEUED, QUEUED, DROPPED_QUEUE_FULL]
+
+    def test_what_the_last_process_may_have_sent_is_a_duplicate(self):
+        made, link = self.durable(), link_to()
+        made.owed.resend_until = 1
+        for position in (1, 2):
+            made.deliver(self.kept(position), link, 0, NOW)
+        assert sent(link) == ["PUBLISH t=1 q1 #1 dup", "PUBLISH t=2 q1 #2"]
+        assert made.owed.sent == 2
+
+    def test_taken_back_is_what_waits_and_qos_2_from_there_on(self):
+        made, link = self.durable(window_max=4), link_to()
+        for position, qos in enumerate((2, 1, 2, 1, 1, 2), start=1):
+            made.deliver(self.kept(position, qos), link, 0, NOW)
+        taken, packet_ids = made.take_back(3)
+        assert [each.position for each in taken] == [3, 5, 6]
+        assert packet_ids == [3]
+        assert list(made.inflight) == [1, 2, 4]
+        assert (made.queue, made.queue_bytes) == (None, 0)
+        assert self.durable().take_back(1) == ([], [])
