@@ -198,6 +198,16 @@ class TestAcknowledgementsWaitForTheCommit:
         assert peer.io.written == b""
         assert peer.closed
 
+    def test_what_was_to_come_after_it_goes_with_it(self):
+        engine = Engine(FakeStore())
+        peer = engine.connect("c")
+        peer.send(retain(1))
+        engine.broker.begin_turn()
+        peer.client.received(peer.encode(PingReq()), engine.broker.now)
+        peer.client.disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, END_KEEP_ALIVE, "")
+        engine.end_turn()
+        assert said(peer.take()) == ["DISCONNECT 0x8D"]
+
     def test_what_waits_for_a_later_commit_is_lost_with_it(self):
         engine = Engine(FakeStore())
         first, then = engine.connect("a"), engine.connect("b")
