@@ -213,6 +213,7 @@ class Recovery:
         for written, granted in actor.session.subscriptions.items():
             if (
                 granted.share is not None
+                and granted.began <= message.position
                 and granted.qos_max > (0 if best is None else best.qos_max)
                 and matches(granted.topic_filter, message.topic)
             ):
