@@ -186,8 +186,13 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         self._count_sent()
 
     def _count_sent(self) -> None:
-        """Take over what the outbound side has counted."""
+        """Take over what the outbound side has counted and given up."""
         outbound = self.session.outbound
+        if outbound.given_up:
+            for delivery in outbound.given_up:
+                self.finish(delivery.position)
+            self.broker.stats.drop(DROP_PACKET_TOO_LARGE, len(outbound.given_up))
+            outbound.given_up.clear()
         stats = self.broker.stats
         sent = outbound.sent_qos1 + outbound.sent_qos2
         stats.messages_sent += sent

@@ -65,6 +65,8 @@ class Outbound:
         self.sent_qos2: int = 0
         self.sent_payload_bytes: int = 0
         """Payloads of those."""
+        self.given_up: list[Delivery] = []
+        """What was in flight and the client, back with a smaller limit, takes no more."""
         self.assigned: list[int] = []
         """QoS 2 identifiers given out since the owner last looked: a durable session must keep them."""
         self._last_packet_id: int = 0
@@ -142,6 +144,7 @@ class Outbound:
                 else:
                     # [MQTT-3.1.2-25] The client takes it no more: as if it had been delivered.
                     del self.inflight[unsent[0]]
+                    self.given_up.append(delivery)
             unsent.popleft()
         self._unsent = None
         if not self.queue:

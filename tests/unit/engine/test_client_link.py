@@ -243,6 +243,35 @@ class TestAcknowledgementsWaitForTheCommit:
         engine.complete()
         assert said(peer.take())[0].startswith("PUBREC #5")
 
+    @pytest.mark.clause("5.0:MQTT-3.3.4-7")
+    def test_those_held_back_count_as_unacknowledged_until_they_leave(self):
+        engine = Engine(FakeStore(), receive_maximum=2)
+        peer = engine.connect("c")
+        assert peer.send(retain(1)) == []
+        assert peer.send(retain(2)) == []
+        for n in (1, 2):
+            engine.complete()
+            assert said(peer.take()) == [f"PUBACK #{n} 0x10"]
+            assert peer.send(retain(n + 2)) == []
+            assert not peer.closed
+        assert said(peer.send(retain(5))) == ["DISCONNECT 0x93"]
+
+    def test_what_is_held_back_is_output_that_deliveries_wait_for(self):
+        engine = Engine(FakeStore(), output_bytes_max=1_000)
+        peer, writer = engine.connect("c"), engine.connect("w")
+        peer.subscribe("t", qos=1)
+        first, second = (
+            writer.encode(publish("t", b"%d" % n * 2_000, qos=1, packet_id=n)) for n in (1, 2)
+        )
+        engine.turn((peer, peer.encode(retain(1))), (writer, first))
+        engine.turn((writer, second))
+        assert peer.take() == []
+        engine.complete()
+        assert [each.payload[:1] for each in peer.take() if isinstance(each, Publish)] == [
+            b"1",
+            b"2",
+        ]
+
     def test_while_too_much_waits_nothing_more_is_taken_in(self):
         engine = Engine(FakeStore(), retained_bytes_max=100_000_000)
         peer = engine.connect("c")

@@ -3,7 +3,15 @@ import pytest
 from rookery.engine.committer import LAZY_SECONDS, PENDING_BYTES_MAX, Committer
 from rookery.engine.stats import Stats
 from rookery.message import node_message
-from rookery.records import Loaded, ProgressRow, SessionRow, SubscriptionRow, position_of
+from rookery.records import (
+    ENTRIES_PER_BLOCK_MAX,
+    Loaded,
+    OutboundRow,
+    ProgressRow,
+    SessionRow,
+    SubscriptionRow,
+    position_of,
+)
 from tests.support.engine import FakeStore
 
 ERROR = OSError("full")
@@ -169,6 +177,22 @@ class TestWaiting:
         rig.store.complete()
         assert rig.committer.idle()
 
+    def test_it_is_not_idle_while_a_commit_is_under_way_that_nobody_waits_for(self):
+        rig = Rig()
+        rig.append()
+        assert not rig.committer.idle()
+        rig.committer.flush(0.0)
+        assert not rig.committer.idle()
+        rig.store.complete()
+        assert rig.committer.idle()
+
+    def test_a_full_block_takes_no_more(self):
+        rig = Rig()
+        rig.committer.group.entries.extend([b""] * (ENTRIES_PER_BLOCK_MAX - 1))
+        assert not rig.committer.crowded()
+        rig.append()
+        assert rig.committer.crowded()
+
     def test_room_is_told_once_when_a_commit_is_done(self):
         rig, waiter = Rig(), Patient()
         rig.append(b"x" * PENDING_BYTES_MAX)
@@ -276,6 +300,35 @@ class TestFailure:
         assert later.inbound == {(1, 6): False}, "what was to be taken never was"
         assert later.subscriptions == {(1, "t"): None}
         assert later.finished_blocks == [9]
+
+    def test_rows_of_every_kind_are_tried_again(self):
+        rig = Rig()
+        rig.committer.touch(Source(7))
+        rig.committer.group.outbound[7, 1] = OutboundRow(7, 1, 0, True)
+        rig.committer.group.retained["t"] = None
+        rig.commit(now=10.0, error=ERROR)
+        rig.commit(now=10.0 + LAZY_SECONDS)
+        (group,) = rig.store.groups[1:]
+        assert list(group.progress) == [7]
+        assert list(group.outbound) == [(7, 1)]
+        assert group.retained == {"t": None}
+
+    def test_no_group_has_the_number_of_one_that_was_given_up(self):
+        rig = Rig()
+        rig.append()
+        rig.committer.flush(0.0)
+        given_up = rig.committer.must_keep()
+        rig.store.complete(ERROR)
+        assert rig.committer.must_keep() > given_up
+
+    def test_what_was_given_up_no_longer_presses(self):
+        rig = Rig()
+        rig.append()
+        rig.committer.flush(10.0)
+        rig.append()
+        rig.store.complete(ERROR)
+        rig.committer.flush(10.0)
+        assert rig.store.waiting == 0
 
     def test_is_tried_again_after_a_while_even_with_nothing_to_keep(self):
         rig = Rig()

@@ -255,3 +255,15 @@ def test_nothing_is_advanced_without_a_link():
     reader.drop()
     actor.advance(reader.engine.broker.now)
     assert actor.session.outbound.queue is None
+
+
+def test_what_a_client_with_a_smaller_limit_takes_no_more_is_let_go_of():
+    engine = Engine()
+    reader = engine.connect("r", session_expiry_interval=100)
+    reader.subscribe("t", qos=1)
+    engine.connect("w").publish("t", b"x" * 500, qos=1, packet_id=1)
+    reader.drop()
+    block = engine.broker.committer.group.block
+    engine.connect("r", clean_start=False, session_expiry_interval=100, maximum_packet_size=200)
+    assert engine.stats.dropped["packet_too_large"] == 1
+    assert not any(engine.broker.committer.referred(each) for each in range(block + 2))
