@@ -60,7 +60,8 @@ def test_a_wrong_call_is_told(
     assert words in capsys.readouterr().err
 
 
-def test_the_proof_is_asked_of_rookery_after_a_kill_with_fsync() -> None:
+def test_the_proof_is_asked_of_rookery_after_a_kill_with_fsync(monkeypatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[4])  # Where the sources lie.
     options = arguments([])
     assert (options.peer, options.durability, options.end) == ("rookery", "fsync", "kill")
     assert (options.sessions, options.messages) == (10_000, 1_000_000)
