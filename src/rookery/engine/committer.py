@@ -77,6 +77,7 @@ class Committer:
         self._waiters: dict[int, list[Waiter]] = {}
         self._crowd: list[Waiter] = []
         self._urgent: bool = False
+        self._full: bool = False
         self._opened_at: float = 0.0
         self._under_way: Group | None = None
         self._changed: dict[ProgressSource, bool] = {}
@@ -102,6 +103,7 @@ class Committer:
         group.entries.append(entry)
         group.entry_bytes += len(entry)
         self._urgent = True
+        self._full = self._holds_too_much()
         return position
 
     def end(self) -> int:
@@ -153,6 +155,9 @@ class Committer:
 
     def crowded(self) -> bool:
         """Whether so much waits for the disk that nothing more should be taken in."""
+        return self._full
+
+    def _holds_too_much(self) -> bool:
         pending = self.group.entry_bytes
         if self._under_way is not None:
             pending += self._under_way.entry_bytes
@@ -218,6 +223,7 @@ class Committer:
         else:
             self._stats.commits_failed += 1
             number = self._fail_open_group(group)
+        self._full = self._holds_too_much()
         for each in [each for each in self._waiters if each <= number]:
             for waiter in self._waiters.pop(each):
                 waiter.committed(each, error)

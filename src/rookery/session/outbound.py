@@ -90,7 +90,7 @@ class Outbound:
         if (
             link is None
             or self.queue is not None
-            or self.backlog_count() > 0
+            or (self.owed is not None and self.backlog_count() > 0)
             or len(self.inflight) + len(self.released) >= self.window_max
             or unsent_bytes + link.out_bytes > self.output_bytes_max
         ):
