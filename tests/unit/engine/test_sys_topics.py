@@ -4,40 +4,7 @@ import pytest
 
 from rookery.engine.stats import DROP_EXPIRED, DROP_OFFLINE_QOS0, DROP_OUTPUT_FULL, Stats
 from rookery.engine.sys_topics import LoadAverages, sys_messages
-
-
-class Standing:
-    """Gauges of a node at some moment."""
-
-    def connections(self) -> int:
-        return 3
-
-    def sessions(self) -> int:
-        return 5
-
-    def subscriptions(self) -> int:
-        return 11
-
-    def shared_subscriptions(self) -> int:
-        return 4
-
-    def topics(self) -> int:
-        return 7
-
-    def retained_messages(self) -> int:
-        return 13
-
-    def retained_bytes(self) -> int:
-        return 1300
-
-    def queued_messages(self) -> int:
-        return 17
-
-    def store_bytes(self) -> int:
-        return 19
-
-    def store_problems(self) -> int:
-        return 1
+from tests.support.gauges import Standing
 
 
 def published(stats: Stats, loads: LoadAverages | None = None, now: float = 0.0) -> dict[str, str]:

@@ -10,6 +10,7 @@ from rookery.engine.stats import DROP_EXPIRED, DROP_REASONS, END_REASONS, END_TA
 from rookery.mqtt.types import ReasonCode
 from rookery.observe.lag import LagProbe
 from rookery.observe.metrics import COUNTERS, GAUGES, NodeCollector, node_registry
+from tests.support.gauges import Standing
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -20,40 +21,6 @@ class Clock:
 
     def wall(self) -> float:
         return 0.0
-
-
-class Standing:
-    """Gauges of a node at some moment."""
-
-    def connections(self) -> int:
-        return 3
-
-    def sessions(self) -> int:
-        return 5
-
-    def subscriptions(self) -> int:
-        return 11
-
-    def shared_subscriptions(self) -> int:
-        return 4
-
-    def topics(self) -> int:
-        return 7
-
-    def retained_messages(self) -> int:
-        return 13
-
-    def retained_bytes(self) -> int:
-        return 1300
-
-    def queued_messages(self) -> int:
-        return 17
-
-    def store_bytes(self) -> int:
-        return 19
-
-    def store_problems(self) -> int:
-        return 1
 
 
 def collector(stats: Stats, lag: LagProbe | None = None) -> NodeCollector:
