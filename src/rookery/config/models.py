@@ -398,8 +398,8 @@ class Store(Section):
     has it (a crash of the machine may lose the last ones), `memory` that this process has it."""
     directory: FilePath | None = None
     """The directory of the database, for this node alone; at null `rookery-data/<node_id>` beside the
-    configuration file, or in the working directory where there is no file. It is made, for its owner only,
-    where it is not there yet."""
+    configuration file, or in the working directory where there is no file; a relative path starts there too.
+    It is made, for its owner only, where it is not there yet."""
     bytes_max: Annotated[int, Field(ge=16_777_216, le=2**50)] = 10_737_418_240
     """Bytes the database may take on disk. Beyond four fifths of it the node warns; at it, messages that must
     be kept are refused."""
