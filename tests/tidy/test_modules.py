@@ -78,7 +78,7 @@ class TestTheRulesThemselves:
     def test_the_mirror_of_a_module(self):
         unit = ROOT / "tests" / "unit"
         assert mirror_of(SRC / "rookery" / "mqtt" / "link.py") == unit / "mqtt" / "test_link.py"
-        assert mirror_of(SRC / "rookery" / "app.py") == unit / "test_app.py"
+        assert mirror_of(SRC / "rookery" / "ports.py") == unit / "test_ports.py"
         assert mirror_of(SRC / "rookery_bench" / "wire.py") == unit / "bench" / "test_wire.py"
 
     def test_a_module_nobody_imports_is_dead(self):

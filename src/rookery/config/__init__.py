@@ -1,9 +1,12 @@
 """The configuration: models, loading from file, environment and command line, and where values came from."""
 
+from rookery.config.authentication import User
+from rookery.config.authorization import Rule
 from rookery.config.errors import ConfigError, ConfigErrors, Origin
 from rookery.config.explain import Row, explain
+from rookery.config.listeners import Listener, Tls
 from rookery.config.load import Loaded, find_file, load, store_directory
-from rookery.config.models import Config, Listener, Rule, Store, Tls, User
+from rookery.config.models import Config, Store
 from rookery.config.settings import to_settings
 from rookery.config.warnings import warnings
 

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ValidationError
 
 from rookery.config.errors import DEFAULT, ConfigError, ConfigErrors, Origin, Path
 from rookery.config.messages import sentences, unknown_key
-from rookery.config.models import TOLERATE_PROBLEMS, Config
+from rookery.config.models import Config
 from rookery.config.schema import setting_at
+from rookery.config.sections import TOLERATE_PROBLEMS
 from rookery.config.sources import (
     FILE_VARIABLE,
     Assignment,

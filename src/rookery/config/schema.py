@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from rookery.config.errors import Path
-from rookery.config.models import Config, Expected, Section
+from rookery.config.models import Config
+from rookery.config.sections import Expected, Section
 
 
 @dataclass(frozen=True)

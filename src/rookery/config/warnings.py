@@ -3,7 +3,8 @@
 import ipaddress
 from collections.abc import Iterator
 
-from rookery.config.models import Config, Listener
+from rookery.config.listeners import Listener
+from rookery.config.models import Config
 
 
 def warnings(config: Config) -> list[str]:

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from rookery.config.models import Limits, Mqtt
+from rookery.config.limits import Limits
+from rookery.config.models import Mqtt
 from rookery.config.schema import ENTRY, ROOT, setting_at, walk
 from rookery.engine import settings
 

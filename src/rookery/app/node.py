@@ -1,4 +1,4 @@
-"""The composition root: the only place that names concrete adapters.
+"""One node, put together.
 
 ``Node`` is one broker process as an object: made from a configuration, started and stopped in a running
 event loop. The command line runs one; tests run many.
@@ -17,28 +17,26 @@ import structlog
 
 from rookery import __version__
 from rookery.actors.clock import SystemClock
-from rookery.auth.anonymous import AnonymousAuthenticator
-from rookery.auth.passwords import read_password
-from rookery.auth.rules import Rule, RulesAuthorizer
-from rookery.auth.users import User, UsersAuthenticator
-from rookery.config.models import Config, Listener
+from rookery.app.authentication import make_authenticator
+from rookery.app.authorization import make_authorizer
+from rookery.app.listeners import spec_of, transport_of
+from rookery.app.store import make_store
+from rookery.auth.users import UsersAuthenticator
+from rookery.config.listeners import Listener
+from rookery.config.models import Config
 from rookery.config.settings import to_settings
 from rookery.engine.broker import Broker
 from rookery.engine.gauges import BrokerGauges
 from rookery.engine.recovery import Recovery
 from rookery.engine.sys_topics import LoadAverages, sys_messages
 from rookery.mqtt import link
-from rookery.net.acceptor import Acceptor, Links, Transport
-from rookery.net.listening import TcpSpec, UnixSpec, describe, listen
+from rookery.net.acceptor import Acceptor, Links
+from rookery.net.listening import describe, listen
 from rookery.net.poller import Poller
-from rookery.net.tls import server_context
 from rookery.observe.health import Health
 from rookery.observe.http import ObserveServer
 from rookery.observe.lag import LagProbe
 from rookery.observe.metrics import NodeCollector, node_registry
-from rookery.ports import Store
-from rookery.store.memory import MemoryStore
-from rookery.store.sqlite import SqliteStore
 
 log: Final = structlog.get_logger("rookery.app")
 
@@ -47,8 +45,6 @@ DRAIN_SECONDS_MAX: Final = 5.0
 """How long clients may take to read their last packets, and commits to finish, at a stop."""
 LOAD_SECONDS: Final = 5.0
 """How often the load averages are fed."""
-LOGIN_REMEMBER_SECONDS: Final = 60.0
-"""How long a password that was right is not hashed again."""
 
 
 def compiled() -> bool:
@@ -83,10 +79,10 @@ class Node:
         self.health = Health()
         clock = SystemClock()
         self._clock = clock
-        self._authenticator = _authenticator(config, clock)
-        self._store = _store(config, directory, clock)
+        self._authenticator = make_authenticator(config, clock)
+        self._store = make_store(config, directory, clock)
         self.broker = Broker(
-            to_settings(config), self._store, self._authenticator, _authorizer(config), clock
+            to_settings(config), self._store, self._authenticator, make_authorizer(config), clock
         )
         self._gauges = BrokerGauges(self.broker)
         self._lag = LagProbe(self.broker.stats)
@@ -178,8 +174,8 @@ class Node:
 
     def _open(self, listener: Listener, poller: Poller) -> None:
         assert listener.name is not None
-        transport = _transport(listener)
-        for sock in listen(_spec(listener)):
+        transport = transport_of(listener)
+        for sock in listen(spec_of(listener)):
             acceptor = Acceptor(sock, listener.name, transport, poller, self.broker, self._links)
             self._acceptors.append(acceptor)
             self.addresses.append(describe(sock, listener.type))
@@ -238,62 +234,3 @@ class Node:
         for problem in self._problems - problems:
             log.info("store_problem_over", problem=problem)
         self._problems = problems
-
-
-def _store(config: Config, directory: Path | None, clock: SystemClock) -> Store:
-    if config.store.durability == "memory":
-        return MemoryStore()
-    assert directory is not None, "a durable store needs a directory"
-    return SqliteStore(directory, config.store.durability, config.store.bytes_max, clock)
-
-
-def _authenticator(
-    config: Config, clock: SystemClock
-) -> UsersAuthenticator | AnonymousAuthenticator:
-    if config.broker.auth.anonymous_allowed:
-        return AnonymousAuthenticator()
-    users = []
-    for user in config.broker.auth.users:
-        stored, _ = read_password(user.password.get_secret_value(), user.algorithm, user.username)
-        users.append(User(user.username, stored, user.enabled))
-    return UsersAuthenticator(users, clock, remember_seconds=LOGIN_REMEMBER_SECONDS)
-
-
-def _authorizer(config: Config) -> RulesAuthorizer:
-    authorization = config.authorization
-    rules = [
-        Rule(
-            allow=rule.permission == "allow",
-            action=rule.action,
-            topic_filter=rule.topic_filter,
-            username=rule.username,
-            client_id=rule.client_id,
-            literal=rule.literal,
-        )
-        for rule in authorization.rules
-    ]
-    return RulesAuthorizer(rules, authorization.default == "allow")
-
-
-def _spec(listener: Listener) -> TcpSpec | UnixSpec:
-    assert listener.name is not None
-    if listener.type == "unix":
-        assert listener.path is not None
-        return UnixSpec(listener.name, listener.path, backlog=listener.backlog)
-    assert listener.host is not None and listener.port is not None
-    return TcpSpec(listener.name, listener.host, listener.port, backlog=listener.backlog)
-
-
-def _transport(listener: Listener) -> Transport:
-    context = None
-    if listener.tls is not None:
-        tls = listener.tls
-        context = server_context(
-            Path(tls.certificate),
-            Path(tls.private_key),
-            None if tls.ca is None else Path(tls.ca),
-            tls.client_certificate,
-            None if tls.password is None else tls.password.get_secret_value(),
-        )
-    path = listener.path if listener.type in ("ws", "wss") else None
-    return Transport(listener.proxy_protocol, context, path)

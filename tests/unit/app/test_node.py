@@ -1,85 +1,22 @@
 import asyncio
 import gc
 import socket
-import ssl
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from rookery import app
 from rookery.app import Node, compiled, tune_interpreter
-from rookery.config.models import Config
+from rookery.app import node as node_module
 from rookery.mqtt.link import CLIENT, Link
-from rookery.mqtt.packets import Packet, Subscribe, SubscriptionRequest
+from rookery.mqtt.packets import Subscribe, SubscriptionRequest
 from rookery.mqtt.types import PACKET_BYTES_LIMIT, V5
 from rookery.net.listening import ListenFault
-from tests.support.broker import nested
-from tests.support.certificates import make_certificates
-from tests.support.engine import connect, publish, said
+from tests.support.engine import connect, publish
+from tests.support.node import TCP, Client, config, dial, run
 
 PATIENCE_SECONDS = 5
-USERS = [{"username": "u", "password": "secret", "algorithm": "plain"}]
-TCP = {"type": "tcp", "name": "tcp", "host": "127.0.0.1", "port": 0}
-
-
-def config(**changed: Any) -> Config:
-    """Loopback, ports the system chooses, no metrics."""
-    given = {
-        "listeners": [TCP],
-        "metrics.enabled": False,
-        "mqtt.sys_interval_seconds": 0,
-        "store.durability": "memory",
-    }
-    return Config.model_validate(nested(given | changed))
-
-
-def run(work: Callable[[Node], Awaitable[None]], **changed: Any) -> Node:
-    """Run a node, and the work beside it."""
-
-    async def main() -> Node:
-        node = Node(config(**changed))
-        await node.start()
-        try:
-            await work(node)
-        finally:
-            await node.stop()
-        return node
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main())
-
-
-class Client:
-    """A client in the node's own loop."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.link = Link(CLIENT, PACKET_BYTES_LIMIT, 0, V5)
-        self.packets: list[Packet] = []
-
-    async def ask(self, *packets: Packet, answers: int = 1) -> list[str]:
-        for packet in packets:
-            self.link.send(packet)
-        self.writer.write(self.link.take_output())
-        while len(self.packets) < answers:
-            data = await asyncio.wait_for(self.reader.read(65_536), PATIENCE_SECONDS)
-            assert data, "the connection ended"
-            self.packets += self.link.receive(data)
-        taken, self.packets = self.packets[:answers], self.packets[answers:]
-        return said(taken)
-
-    async def close(self) -> None:
-        self.writer.close()
-        await self.writer.wait_closed()
-
-
-async def dial(node: Node, **more: Any) -> Client:
-    return Client(*await asyncio.open_connection("127.0.0.1", node.ports["tcp"], **more))
 
 
 def test_a_client_is_served():
@@ -137,7 +74,7 @@ class TestStop:
             runner.run(main())
 
     def test_a_client_that_does_not_read_is_not_waited_for_without_end(self, monkeypatch):
-        monkeypatch.setattr(app, "DRAIN_SECONDS_MAX", 0.05)
+        monkeypatch.setattr(node_module, "DRAIN_SECONDS_MAX", 0.05)
 
         async def work(node: Node) -> None:
             far = socket.create_connection(("127.0.0.1", node.ports["tcp"]))
@@ -206,64 +143,6 @@ class TestHealth:
                 "broker.metrics_port": 0,
             },
         )
-
-
-class TestWhoIsLetIn:
-    def test_users_with_their_passwords(self):
-        async def work(node: Node) -> None:
-            for password, answer in ((b"secret", "CONNACK"), (b"wrong", "CONNACK 0x86")):
-                client = await dial(node)
-                found = await client.ask(connect("a", username="u", password=password))
-                assert found == [answer]
-                await client.close()
-
-        run(work, **{"broker.auth.enabled": True, "broker.auth.users": USERS})
-
-    def test_rules_in_their_order(self):
-        rules = [
-            {"permission": "allow", "action": "publish", "topic_filter": "t/#", "username": None},
-            {"permission": "deny", "action": "all", "topic_filter": "#"},
-        ]
-
-        async def work(node: Node) -> None:
-            client = await dial(node)
-            await client.ask(connect("a"))
-            answers = [
-                await client.ask(publish(topic, qos=1, packet_id=1)) for topic in ("t/1", "u")
-            ]
-            assert answers == [["PUBACK #1 0x10"], ["PUBACK #1 0x87"]]
-            await client.close()
-
-        run(work, **{"authorization.rules": rules})
-
-
-class TestListeners:
-    def test_tls(self, tmp_path):
-        made = make_certificates(tmp_path)
-        tls = {
-            "certificate": str(made.server.certificate),
-            "private_key": str(made.server.private_key),
-        }
-
-        async def work(node: Node) -> None:
-            context = ssl.create_default_context(cafile=str(made.ca))
-            client = await dial(node, ssl=context, server_hostname="localhost")
-            assert await client.ask(connect("a")) == ["CONNACK"]
-            await client.close()
-
-        node = run(work, listeners=[TCP | {"type": "tls", "tls": tls}])
-        assert node.addresses[0].startswith("tls://")
-
-    def test_a_unix_socket(self, tmp_path):
-        path = str(tmp_path / "s")
-
-        async def work(node: Node) -> None:
-            client = Client(*await asyncio.open_unix_connection(path))
-            assert await client.ask(connect("a")) == ["CONNACK"]
-            await client.close()
-
-        node = run(work, listeners=[{"type": "unix", "name": "u", "path": path}])
-        assert node.ports == {}
 
 
 def test_the_core_says_how_it_runs():
