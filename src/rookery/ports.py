@@ -6,7 +6,7 @@ would double what they cost. Nobody changes them. An adapter never learns of the
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rookery.mqtt.types import ReasonCode
 from rookery.records import Group, Loaded
@@ -28,6 +28,18 @@ class Attempt:
     """The verified client certificate, as ``ssl.SSLSocket.getpeercert`` tells it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the proof of a client's identity itself says that it may do, as the ACL claim of a token does."""
+
+    allow: bool
+    action: Literal["publish", "subscribe", "all"]
+    topic_filter: str
+    qos_max: int = 2
+    retain: bool | None = None
+    """Whether only retained messages are meant, or only others; ``None`` means both."""
+
+
 @dataclass(slots=True)
 class Principal:
     """Who a client is, as the authorizer sees it."""
@@ -37,7 +49,26 @@ class Principal:
     client_id: str = ""
     address: str = ""
     listener: str = ""
+    source: str = ""
+    """Which authenticator let it in, ``jwt`` say; empty for an anonymous client."""
+    superuser: bool = False
+    """Whether no rule applies to it."""
+    groups: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    """What is known beyond the name, by the names that rules use: ``cert_common_name``, ``jwt.sub``."""
+    grants: tuple[Grant, ...] = ()
+    """Asked before any rule, in order."""
+    expires_at_wall: float | None = None
+    """When the proof of its identity ends, and with it the link; ``None`` is never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether something is permitted, and by what: for the operator's log, never for the client."""
+
+    allowed: bool
+    rule: str
+    """The rule that decided and where it stands: ``rookery.yaml:12``, ``the default``."""
 
 
 @dataclass(slots=True)
@@ -83,6 +114,13 @@ class Authenticator(Protocol):
     def begin(self, method: str, attempt: Attempt) -> Exchange:
         """Begin an enhanced authentication by a method among ``methods``."""
 
+    @property
+    def generation(self) -> int:
+        """Rises when somebody who was let in may not be any more."""
+
+    def still_admits(self, principal: Principal) -> str | None:
+        """``None`` while the principal would be let in again, else the reason, for the operator."""
+
 
 class Authorizer(Protocol):
     """Decides what a principal may do. Answers are cached per session until ``generation`` moves."""
@@ -91,10 +129,10 @@ class Authorizer(Protocol):
     def generation(self) -> int:
         """Rises when an answer given before may no longer hold."""
 
-    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> bool:
+    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> Decision:
         """Whether the principal may publish to this topic name."""
 
-    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> bool:
+    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> Decision:
         """Whether the principal may subscribe to this topic filter (without its share group)."""
 
 

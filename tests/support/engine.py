@@ -38,6 +38,7 @@ from rookery.ports import (
     Authenticator,
     Authorizer,
     Challenge,
+    Decision,
     Principal,
     Refused,
     Store,
@@ -278,6 +279,9 @@ class FakeAuthenticator:
 
     def __init__(self, *verdicts: Verdict | Awaitable[Verdict], methods: str = "") -> None:
         self.methods = frozenset(methods.split())
+        self.generation = 0
+        self.unwanted: dict[str | None, str] = {}
+        """By user name: why it would not be let in again."""
         self.verdicts = list(verdicts)
         self.attempts: list[Attempt] = []
         self.data: list[bytes | None] = []
@@ -285,6 +289,9 @@ class FakeAuthenticator:
     def authenticate(self, attempt: Attempt) -> Any:
         self.attempts.append(attempt)
         return self.verdicts.pop(0) if self.verdicts else Accepted(Principal(attempt.username))
+
+    def still_admits(self, principal: Principal) -> str | None:
+        return self.unwanted.get(principal.name)
 
     def begin(self, method: str, attempt: Attempt) -> "FakeAuthenticator":
         assert method in self.methods
@@ -304,13 +311,13 @@ class FakeAuthorizer:
         self.generation = 0
         self.asked: list[str] = []
 
-    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> bool:
+    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> Decision:
         self.asked.append(topic)
-        return topic not in self.denied
+        return Decision(topic not in self.denied, "a rule")
 
-    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> bool:
+    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> Decision:
         self.asked.append(topic_filter)
-        return topic_filter not in self.denied
+        return Decision(topic_filter not in self.denied, "a rule")
 
 
 class FakeHandle(LinkHandle):

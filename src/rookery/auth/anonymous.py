@@ -22,6 +22,15 @@ class AnonymousAuthenticator:
             )
         )
 
+    @property
+    def generation(self) -> int:
+        """Nothing changes here."""
+        return 0
+
+    def still_admits(self, principal: Principal) -> str | None:
+        """Whoever was let in stays."""
+        return None
+
     def begin(self, method: str, attempt: Attempt) -> Exchange:
         """Raise ``ValueError``: there is no enhanced authentication here."""
         raise ValueError(f"no authentication method {method!r} on listener {attempt.listener!r}")

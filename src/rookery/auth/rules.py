@@ -13,12 +13,15 @@ messages of ``secret/...``. Put a rule that allows ``#`` before it for those who
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from rookery.auth.filters import covers, overlaps, split_filter
-from rookery.ports import Principal
+from rookery.ports import Decision, Principal
 
 Action = Literal["publish", "subscribe", "all"]
+
+DEFAULT: Final = "the default"
+"""What decides where no rule applies."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Rule:
 
     def __post_init__(self) -> None:
         split_filter(self.topic_filter)
+
+    def __str__(self) -> str:
+        permission = "allow" if self.allow else "deny"
+        return f"{permission} {self.action} {self.topic_filter}"
 
     def is_about(self, principal: Principal) -> bool:
         """Whether the rule speaks of this principal at all."""
@@ -78,26 +85,26 @@ class RulesAuthorizer:
         topic: str,
         qos: int,
         retain: bool,
-    ) -> bool:
+    ) -> Decision:
         """Whether the first rule that matches the topic name allows it, at any QoS."""
         levels = topic.split("/")
         for rule, filter_levels in self._publish_rules:
             if covers(filter_levels, levels) and rule.is_about(principal):
-                return rule.allow
-        return self._default_allow
+                return Decision(rule.allow, str(rule))
+        return Decision(self._default_allow, DEFAULT)
 
     def may_subscribe(
         self,
         principal: Principal,
         topic_filter: str,
         qos: int,
-    ) -> bool:
+    ) -> Decision:
         """Whether the first rule that applies to the filter allows it, at any QoS."""
         levels = split_filter(topic_filter)
         for rule, filter_levels in self._subscribe_rules:
             if applies(rule, filter_levels, levels) and rule.is_about(principal):
-                return rule.allow
-        return self._default_allow
+                return Decision(rule.allow, str(rule))
+        return Decision(self._default_allow, DEFAULT)
 
     def _set(self, rules: Iterable[Rule], default_allow: bool) -> None:
         split = [(rule, split_filter(rule.topic_filter)) for rule in rules]

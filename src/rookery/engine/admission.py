@@ -187,12 +187,13 @@ class Admission:
     ) -> None:
         broker = self._broker
         will = connect.will
-        if will is not None and not broker.authorizer.may_publish(
-            principal, will.topic, will.qos, will.retain
-        ):
-            raise NotAdmitted(
-                ReasonCode.NOT_AUTHORIZED, f"may not publish its will to {will.topic}"
-            )
+        if will is not None:
+            decision = broker.authorizer.may_publish(principal, will.topic, will.qos, will.retain)
+            if not decision.allowed:
+                raise NotAdmitted(
+                    ReasonCode.NOT_AUTHORIZED,
+                    f"may not publish its will to {will.topic}: {decision.rule}",
+                )
         assigned = ""
         if not connect.client_id:
             assigned = new_client_id()  # [MQTT-3.1.3-6]

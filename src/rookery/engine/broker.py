@@ -25,7 +25,7 @@ from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN, Stats
 from rookery.engine.subscribing import Subscribing
 from rookery.message import Message, node_message
 from rookery.mqtt.types import ReasonCode
-from rookery.ports import Authenticator, Authorizer, Clock, Store
+from rookery.ports import Authenticator, Authorizer, Clock, Decision, Store
 from rookery.routing.retained import RetainedIndex
 from rookery.routing.router import Router
 
@@ -234,9 +234,18 @@ class Broker:
         """The operating system gave no connection (out of descriptors, say); tried again soon."""
         self._log.error("accept_failed", listener=listener, detail=detail)
 
-    def log_denied(self, client_id: str, action: str, topic: str) -> None:
+    def log_denied(self, actor: SessionActor, action: str, topic: str, decision: Decision) -> None:
         """A client may not do what it asked for."""
-        self._log.warning("permission_denied", client_id=client_id, action=action, topic=topic)
+        self._log.warning(
+            "permission_denied",
+            client_id=actor.client_id,
+            username=actor.principal.name,
+            address=actor.principal.address,
+            listener=actor.principal.listener,
+            action=action,
+            topic=topic,
+            rule=decision.rule,
+        )
 
     def log_dropped(self, client_id: str, topic: str, reason: str) -> None:
         """A message was dropped for one recipient."""

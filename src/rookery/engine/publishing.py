@@ -21,6 +21,7 @@ from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Publish
 from rookery.mqtt.topics import split_share
 from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
+from rookery.ports import Decision
 from rookery.routing.subscriber import Matches, Recipient, Subscriber
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 SYS_PREFIX: Final = "$SYS/"
 """Topics that only the node publishes to. (MQTT 5.0, 4.7.2) They tell of this process, so nothing keeps
 them beyond it."""
+
+NOT_FOR_CLIENTS: Final = Decision(False, f"only the node publishes to {SYS_PREFIX}")
 
 NO_TARGETS: Final[tuple[int, ...]] = ()
 NOBODY: Final[tuple[int, ...]] = (0,)
@@ -159,11 +162,15 @@ class Publishing:
             or topic.count("/") >= self._limits.topic_levels_max
         ):
             permitted = TOPIC_NAME_INVALID
-        elif topic.startswith(SYS_PREFIX) or not self._broker.authorizer.may_publish(
-            actor.principal, topic, publish.qos, publish.retain
-        ):
-            permitted = NOT_AUTHORIZED
-            self._broker.log_denied(actor.client_id, "publish", topic)
+        else:
+            decision = NOT_FOR_CLIENTS
+            if not topic.startswith(SYS_PREFIX):
+                decision = self._broker.authorizer.may_publish(
+                    actor.principal, topic, publish.qos, publish.retain
+                )
+            if not decision.allowed:
+                permitted = NOT_AUTHORIZED
+                self._broker.log_denied(actor, "publish", topic, decision)
         if len(actor.publish_permissions) >= PERMISSIONS_MAX:
             actor.publish_permissions.clear()
         actor.publish_permissions[topic] = permitted

@@ -115,10 +115,11 @@ class Subscribing:
             and len(session.subscriptions) >= limits.subscriptions_per_session_max
         ):
             return ReasonCode.QUOTA_EXCEEDED
-        if not self._broker.authorizer.may_subscribe(
+        decision = self._broker.authorizer.may_subscribe(
             actor.principal, topic_filter, request.qos_max
-        ):
-            self._broker.log_denied(actor.client_id, "subscribe", written)
+        )
+        if not decision.allowed:
+            self._broker.log_denied(actor, "subscribe", written, decision)
             return ReasonCode.NOT_AUTHORIZED
         return ReasonCode.SUCCESS
 

@@ -13,11 +13,11 @@ def authorizer(*rules: Rule, default_allow: bool = False) -> Authorizer:
 
 
 def publish(subject: Authorizer, topic: str, principal: Principal = ANN) -> bool:
-    return subject.may_publish(principal, topic, 1, False)
+    return subject.may_publish(principal, topic, 1, False).allowed
 
 
 def subscribe(subject: Authorizer, topic_filter: str, principal: Principal = ANN) -> bool:
-    return subject.may_subscribe(principal, topic_filter, 1)
+    return subject.may_subscribe(principal, topic_filter, 1).allowed
 
 
 @pytest.mark.parametrize("default_allow", [True, False])
