@@ -19,7 +19,7 @@ INSTALLED := $(VENV)/installed-$(CORE)
 SOURCES := $(shell find src -name '*.py' -o -name py.typed)
 INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest -q
 
-.PHONY: help setup run check format lint types contracts unit properties test bench fuzz fuzz-node crash clean
+.PHONY: help setup run check format lint types contracts audit unit properties test bench fuzz fuzz-node crash clean
 
 help:
 	@echo "make run     set everything up and start a broker on port 1883"
@@ -29,6 +29,7 @@ help:
 	@echo "make bench   measure against mosquitto      make fuzz   throw bytes at the decoder"
 	@echo "make fuzz-node   ten minutes of bad packets against a running node with live traffic"
 	@echo "make crash   kill the broker 300 times, and see that nothing acknowledged is lost"
+	@echo "make audit   look for known faults in the packages Rookery needs"
 	@echo "make setup   what run and test call first   make clean  start from nothing"
 
 setup: $(INSTALLED)
@@ -69,12 +70,17 @@ format: $(REQUIREMENTS)
 lint: $(REQUIREMENTS)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/bandit -q -c pyproject.toml -r src/rookery
 
 types: $(REQUIREMENTS)
 	$(BIN)/mypy
 
 contracts: $(REQUIREMENTS)
 	PYTHONPATH=src $(BIN)/lint-imports
+
+# Asks the package index what is known of the versions installed here; fails where it cannot ask.
+audit: $(REQUIREMENTS)
+	$(BIN)/pip-audit --strict --skip-editable --progress-spinner off -r $(REQUIREMENTS)
 
 unit: $(REQUIREMENTS)
 	$(INTERPRETED) tests/unit tests/tidy
