@@ -16,7 +16,6 @@ from rookery.engine.stats import Stats
 from rookery.message import Message
 from rookery.ports import Store
 from rookery.records import (
-    ENTRIES_PER_BLOCK_MAX,
     Group,
     Loaded,
     ProgressRow,
@@ -129,7 +128,7 @@ class Committer:
             self._references[block] = left
             return
         self._references.pop(block, None)
-        if block != self.group.block:
+        if block < self.group.block:
             self.group.finished_blocks.append(block)
 
     def referred(self, block: int) -> bool:
@@ -161,7 +160,7 @@ class Committer:
         pending = self.group.entry_bytes
         if self._under_way is not None:
             pending += self._under_way.entry_bytes
-        return pending > PENDING_BYTES_MAX or len(self.group.entries) >= ENTRIES_PER_BLOCK_MAX
+        return pending > PENDING_BYTES_MAX
 
     def wait_for_room(self, waiter: Waiter) -> None:
         """Tell ``waiter`` when the commit under way is done."""
@@ -203,11 +202,10 @@ class Committer:
             if row is not None:
                 group.progress[row.number] = row
         self._changed.clear()
-        next_block = group.block
-        if group.entries:
-            next_block += 1
-            if group.block not in self._references:
-                group.finished_blocks.append(group.block)
+        next_block = group.next_block()
+        for block in range(group.block, next_block):
+            if block not in self._references:
+                group.finished_blocks.append(block)
         self.group = Group(next_block)
         return group
 
@@ -240,7 +238,7 @@ class Committer:
         Returns the number of the open group.
         """
         opened = self.group
-        self.group = Group(opened.block + 1 if opened.entries else opened.block)
+        self.group = Group(opened.next_block())
         self._keep_for_later(opened)
         self._keep_for_later(group)
         self._tell_failed(position_of(group.block, 0))

@@ -156,6 +156,8 @@ class Recovery:
     def _restore_block(self, block: int, entries: Sequence[bytes | None]) -> None:
         committer = self._broker.committer
         for index, data in enumerate(entries):
+            if data is not None and not data:
+                continue  # Everybody who was owed it is done with it.
             self.entries += 1
             entry = None if data is None else self._decode(data)
             if entry is None:
