@@ -221,10 +221,10 @@ class TestReferences:
         rig.commit()
         for position in (first, second):
             rig.committer.release(position)
-        assert rig.committer.referred(1)
+        assert rig.committer.references.holds(1)
         assert rig.committer.group.finished_blocks == []
         rig.committer.release(first)
-        assert not rig.committer.referred(1)
+        assert not rig.committer.references.holds(1)
         rig.committer.finish(0.0)
         rig.store.complete()
         assert rig.store.blocks == {}
