@@ -5,9 +5,10 @@ would keep all that was stored around them. So when much of what is stored may b
 it marks what is still referred to in the blocks in question, by walking what every session is owed and what is
 retained, a little in every turn; then it puts what is left of these blocks into commit groups, a little in each.
 
-That an entry is seen once suffices: references to an entry are only given when it is appended, to blocks that
-are not stored yet, and only taken back afterwards. So what was not seen is dead and stays so, however
-long the walk takes, and that its last owner is done with it stands in the same group or an earlier one.
+That an entry is seen once suffices: references to an entry are given in the turn in which it is appended, and
+only taken back afterwards; a block is in question once its group was handed over. So what was not seen is
+dead and stays so, however long the walk takes, and that its last owner is done with it stands in the same
+group or an earlier one.
 """
 
 from __future__ import annotations
@@ -55,8 +56,6 @@ class Trimmer:
         self._committer = broker.committer
         self._references = broker.committer.references
         self._stage: int = RESTING
-        self._below: int = 0
-        """The first block that was not stored when the walk began."""
         self._blocks: list[int] = []
         self._seen: dict[int, int] = {}
         """By block in question: a bit for each place that somebody is owed."""
@@ -96,7 +95,6 @@ class Trimmer:
 
     def _begin(self) -> None:
         self.walks += 1
-        self._below = block_of(self._committer.readable_end())
         self._blocks = self._references.blocks()
         self._seen = {}
         self._stage = CHOOSING
@@ -106,7 +104,7 @@ class Trimmer:
         while blocks and self.looks < self.looks_max:
             self.looks += 1
             block = blocks.pop()
-            if block < self._below and self._references.worth_a_look(block):
+            if self._references.worth_a_look(block):
                 self._seen[block] = 0
         if not blocks:
             # Sessions that come later are owed nothing of what is stored already.

@@ -151,7 +151,8 @@ def test_what_is_retained_stays_hidden_topics_too():
         for number, topic in enumerate(("r/2", "$hidden/2"))
     ]
     others = [publish("f/x", PAYLOAD, 1, packet_id=9_100 + number) for number in range(30)]
-    hose.publisher.send(*together, *others)
+    owed = publish("f/slow", b"in the same block", 1, packet_id=9_200)
+    hose.publisher.send(*together, owed, *others)
     hose.settle()
     assert hose.trimmer.walks > 0
     hose.engine = Engine.restart(hose.store)
@@ -240,4 +241,7 @@ def test_what_is_dead_at_the_start_is_trimmed_then():
     trimmer.loose_bytes_min = 60_000
     hose.engine.wait(1)
     assert len(entries_of(hose.store)) == len(hose.owed)
+    hose.engine = Engine.restart(hose.store)
+    recovery = hose.engine.recovery
+    assert (recovery.entries, recovery.damaged) == (len(hose.owed), 0)
     assert hose.come_back() == hose.owed
