@@ -167,7 +167,10 @@ class Store(Protocol):
         """Read log entries; ``None`` stands for one that is not there (any more)."""
 
     def read_blocks(self, blocks: Sequence[int]) -> Awaitable[list[list[bytes | None]]]:
-        """Read all entries of some blocks, at the start; ``None`` stands for a damaged one."""
+        """Read all entries of some blocks, at the start.
+
+        ``None`` stands for a damaged one, nothing at all (``b""``) for one that was let go of.
+        """
 
     def problems(self) -> list[str]:
         """What is wrong with the store now, for the operator; empty when nothing is."""

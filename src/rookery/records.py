@@ -1,8 +1,12 @@
 """What is made durable, as values: the entries of the message log and the state of sessions.
 
 A message that is owed to a durable session, or retained, is stored once, as an entry of the log. Its
-``position`` says where: the number of the block (one for each group commit that had messages) and the
-place in it. Positions rise in the order of publication. Sessions and retained topics refer to positions.
+``position`` says where: in which block, and at which place in it. The entries of a group commit fill as
+many blocks as they need, one after the other, and the next group begins with a new one. Positions rise in
+the order of publication. Sessions and retained topics refer to positions.
+
+A block holds few entries, because one of them is read at the cost of all, and what is owed to one session
+lies scattered.
 
 A ``Group`` is what one group commit makes durable, all of it or nothing. Within it each key stands once,
 with its last state, so replaying groups is the same as applying their rows.
@@ -21,13 +25,16 @@ from rookery.mqtt.encode import encode_properties, topic_to_wire
 from rookery.mqtt.reader import Reader
 from rookery.mqtt.types import PUBLISH
 
-BLOCK_SHIFT: Final = 20
+BLOCK_SHIFT: Final = 6
 ENTRIES_PER_BLOCK_MAX: Final = 1 << BLOCK_SHIFT
 
 
 def position_of(block: int, index: int) -> int:
-    """The position of an entry; ``block`` counts from 1, so 0 is no position."""
-    return (block << BLOCK_SHIFT) | index
+    """The position of an entry; ``block`` counts from 1, so 0 is no position.
+
+    An index beyond the block leads into the ones behind it.
+    """
+    return (block << BLOCK_SHIFT) + index
 
 
 def block_of(position: int) -> int:
@@ -126,7 +133,7 @@ class Group:
 
     def __init__(self, block: int) -> None:
         self.block = block
-        """The block its entries form; taken only if there are any."""
+        """The first of the blocks that its entries form; taken only if there are any."""
         self.entries: list[bytes] = []
         self.entry_bytes: int = 0
         self.sessions: dict[int, SessionRow | None] = {}
@@ -140,6 +147,17 @@ class Group:
         """By topic name: the position of its retained message."""
         self.finished_blocks: list[int] = []
         """Blocks nobody refers to any more."""
+        self.trimmed: dict[int, list[int]] = {}
+        """By block: the positions in it that somebody still refers to. All others of it are let go."""
+
+    def next_block(self) -> int:
+        """The first block behind its own."""
+        return self.block + ((len(self.entries) + ENTRIES_PER_BLOCK_MAX - 1) >> BLOCK_SHIFT)
+
+    def block_entries(self, block: int) -> list[bytes]:
+        """The entries that form one of its blocks."""
+        begin = (block - self.block) << BLOCK_SHIFT
+        return self.entries[begin : begin + ENTRIES_PER_BLOCK_MAX]
 
     def empty(self) -> bool:
         """Whether there is nothing to commit."""
@@ -152,6 +170,7 @@ class Group:
             or self.outbound
             or self.retained
             or self.finished_blocks
+            or self.trimmed
         )
 
 

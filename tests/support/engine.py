@@ -52,6 +52,7 @@ from rookery.records import (
     SubscriptionRow,
     block_of,
     index_of,
+    position_of,
 )
 
 T = TypeVar("T")
@@ -141,8 +142,9 @@ class Content:
         self.alive_at_wall = wall
         if group.entries:
             assert group.block >= self.next_block, "a block is written once"
-            self.blocks[group.block] = list(group.entries)
-            self.next_block = group.block + 1
+            for block in range(group.block, group.next_block()):
+                self.blocks[block] = group.block_entries(block)
+            self.next_block = group.next_block()
         self.next_number = max([self.next_number, *(number + 1 for number in group.sessions)])
         _apply_rows(self.sessions, group.sessions)
         _apply_rows(self.subscriptions, group.subscriptions)
@@ -154,6 +156,11 @@ class Content:
         for number, session in group.sessions.items():
             if session is None:
                 self._forget(number)
+        for block, kept in group.trimmed.items():
+            entries = self.blocks.get(block, [])
+            for index in range(len(entries)):
+                if position_of(block, index) not in kept:
+                    entries[index] = b""
         for block in group.finished_blocks:
             self.blocks.pop(block, None)
 
@@ -238,7 +245,7 @@ class FakeStore:
     def _entry(self, position: int) -> bytes | None:
         entries = self.blocks.get(block_of(position), [])
         index = index_of(position)
-        return entries[index] if index < len(entries) else None
+        return entries[index] or None if index < len(entries) else None
 
     async def read_blocks(self, blocks: Sequence[int]) -> list[list[bytes | None]]:
         return [list(self.blocks.get(block, [])) for block in blocks]

@@ -23,6 +23,7 @@ from rookery.engine.session_actor import SessionActor
 from rookery.engine.settings import Settings
 from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN, Stats
 from rookery.engine.subscribing import Subscribing
+from rookery.engine.trimming import Trimmer
 from rookery.message import Message, node_message
 from rookery.mqtt.types import ReasonCode
 from rookery.ports import Authenticator, Authorizer, Clock, Decision, Store
@@ -103,6 +104,7 @@ class Broker:
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
         self.admission = Admission(self)
+        self.trimmer = Trimmer(self)
         self._authorizer_generation: int = authorizer.generation
 
     def bind_log(self) -> None:
@@ -130,6 +132,7 @@ class Broker:
     def end_turn(self) -> None:
         """Drain every ready session, then commit what the turn recorded."""
         self.scheduler.run(self.now)
+        self.trimmer.step()
         self.committer.flush(self.now)
         if self.scheduler.later:
             self.request_turn()

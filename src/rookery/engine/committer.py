@@ -5,18 +5,18 @@ while a commit is under way the next group collects what comes, so that the batc
 the load. Groups are numbered; whoever must wait remembers the number of the group its state went
 into, and is told when that group, and so every one before it, is durable.
 
-The log counts, block by block, how often its entries are referred to (by sessions that are owed them, by
-retained topics), and names the blocks that nobody refers to any more.
+``references`` counts, block by block, how often the log's entries are referred to (by sessions that are owed
+them, by retained topics); the blocks that nobody refers to any more go with the next group.
 """
 
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from rookery.engine.references import References
 from rookery.engine.stats import Stats
 from rookery.message import Message
 from rookery.ports import Store
 from rookery.records import (
-    ENTRIES_PER_BLOCK_MAX,
     Group,
     Loaded,
     ProgressRow,
@@ -70,6 +70,7 @@ class Committer:
         """Its number."""
         self.durable: int = 0
         """The last group that is durable, and with it all before."""
+        self.references = References()
         self._store = store
         self._tell_done = done
         self._tell_failed = failed
@@ -81,7 +82,6 @@ class Committer:
         self._opened_at: float = 0.0
         self._under_way: Group | None = None
         self._changed: dict[ProgressSource, bool] = {}
-        self._references: dict[int, int] = {}
         self._next_session: int = 1
 
     def start_from(self, loaded: Loaded) -> None:
@@ -118,23 +118,20 @@ class Committer:
 
     def refer(self, position: int, count: int) -> None:
         """Count that many more references to an entry."""
-        block = block_of(position)
-        self._references[block] = self._references.get(block, 0) + count
+        self.references.add(position, count)
 
     def release(self, position: int) -> None:
         """Somebody who referred to the entry is done with it."""
-        block = block_of(position)
-        left = self._references.get(block, 0) - 1
-        if left > 0:
-            self._references[block] = left
-            return
-        self._references.pop(block, None)
-        if block != self.group.block:
-            self.group.finished_blocks.append(block)
+        if self.references.remove(position):
+            block = block_of(position)
+            if block < self.group.block:
+                self.group.finished_blocks.append(block)
 
-    def referred(self, block: int) -> bool:
-        """Whether anybody refers to an entry of this block."""
-        return block in self._references
+    def trims_pending(self) -> bool:
+        """Whether a group that is not durable yet trims blocks."""
+        if self._under_way is not None and self._under_way.trimmed:
+            return True
+        return len(self.group.trimmed) > 0
 
     def must_keep(self) -> int:
         """Somebody will wait for what was put into the open group; return its number."""
@@ -161,7 +158,7 @@ class Committer:
         pending = self.group.entry_bytes
         if self._under_way is not None:
             pending += self._under_way.entry_bytes
-        return pending > PENDING_BYTES_MAX or len(self.group.entries) >= ENTRIES_PER_BLOCK_MAX
+        return pending > PENDING_BYTES_MAX
 
     def wait_for_room(self, waiter: Waiter) -> None:
         """Tell ``waiter`` when the commit under way is done."""
@@ -203,11 +200,14 @@ class Committer:
             if row is not None:
                 group.progress[row.number] = row
         self._changed.clear()
-        next_block = group.block
-        if group.entries:
-            next_block += 1
-            if group.block not in self._references:
-                group.finished_blocks.append(group.block)
+        next_block = group.next_block()
+        for block in range(group.block, next_block):
+            if self.references.holds(block):
+                entries = group.block_entries(block)
+                size_bytes = sum([len(entry) for entry in entries])
+                self.references.weigh(block, len(entries), size_bytes, 0)
+            else:
+                group.finished_blocks.append(block)
         self.group = Group(next_block)
         return group
 
@@ -220,6 +220,8 @@ class Committer:
             self.durable = number
             self._stats.commits += 1
             self._stats.records_committed += len(group.entries)
+            for block, kept in group.trimmed.items():
+                self.references.reduce(block, len(kept))
         else:
             self._stats.commits_failed += 1
             number = self._fail_open_group(group)
@@ -236,11 +238,12 @@ class Committer:
     def _fail_open_group(self, group: Group) -> int:
         """Give up the open group as well: nothing of it may overtake what was lost with the one before.
 
-        What the groups held of state is tried again, after a while; their messages were never taken.
+        What the groups held of state is tried again, after a while; their messages were never taken, and
+        what they trimmed is looked at anew: it takes room before it gives any.
         Returns the number of the open group.
         """
         opened = self.group
-        self.group = Group(opened.block + 1 if opened.entries else opened.block)
+        self.group = Group(opened.next_block())
         self._keep_for_later(opened)
         self._keep_for_later(group)
         self._tell_failed(position_of(group.block, 0))

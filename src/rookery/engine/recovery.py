@@ -154,13 +154,20 @@ class Recovery:
             self._outbound.setdefault(row.position, []).append(row)
 
     def _restore_block(self, block: int, entries: Sequence[bytes | None]) -> None:
-        committer = self._broker.committer
+        references = self._broker.committer.references
+        stored = 0
+        size_bytes = 0
+        dead_bytes = 0
         for index, data in enumerate(entries):
+            if data is not None and not data:
+                continue  # Everybody who was owed it is done with it.
             self.entries += 1
+            stored += 1
             entry = None if data is None else self._decode(data)
-            if entry is None:
+            if data is None or entry is None:
                 self.damaged += 1
                 continue
+            before = references.count(block)
             position = position_of(block, index)
             entry.message.position = position
             if position in self._retained:
@@ -172,8 +179,13 @@ class Recovery:
                 self._owe_matching(entry.message)
             for row in self._outbound.pop(position, NO_ROWS):
                 self._owe_begun(row, entry.message)
-        if not committer.referred(block):
-            committer.group.finished_blocks.append(block)
+            size_bytes += len(data)
+            if references.count(block) == before:
+                dead_bytes += len(data)
+        if references.holds(block):
+            references.weigh(block, stored, size_bytes, dead_bytes)
+        else:
+            self._broker.committer.group.finished_blocks.append(block)
 
     def _restore_retained(self, message: Message) -> None:
         broker = self._broker
@@ -231,7 +243,6 @@ class Recovery:
         position = delivery.position
         if owed is None or owed.was_finished(position):
             return
-        self._broker.committer.refer(position, 1)
         rows = self._outbound.get(position, NO_ROWS)
         for row in rows:
             if row.number == actor.number:
@@ -246,9 +257,11 @@ class Recovery:
                     position,
                 )
                 outbound.inflight[row.packet_id] = begun  # With QoS 2 to the end.
+                self._broker.committer.refer(position, 1)
                 return
-        if not outbound.owe(delivery):
-            self._broker.committer.release(position)
+        if outbound.owe(delivery):
+            # Not before: a block whose only reference is taken back would be given up, with all in it.
+            self._broker.committer.refer(position, 1)
 
     def _owe_begun(self, row: OutboundRow, message: Message) -> None:
         """What a client has begun to get it gets to the end, unsubscribed or not. [MQTT-3.10.4-3]"""

@@ -8,6 +8,7 @@ from typing import Final
 
 from rookery.store.faults import StoreFault
 from rookery.store.schema import APPLICATION_ID, COMMIT_SETUP, MIGRATIONS, VERSION
+from rookery.store.upgrade import CONVERSIONS
 
 FILE: Final = "rookery.db"
 LOCK_FILE: Final = "rookery.lock"
@@ -23,6 +24,9 @@ BUSY_SECONDS: Final = 5.0
 """How long to wait for another program that has the database open to look at it."""
 CHECKPOINT_PAGES: Final = 2_000
 WAL_BYTES_KEPT: Final = 67_108_864
+CACHE_KIB: Final = 4_096
+"""Pages that the writing connection remembers. Commits fill whatever it may have and keep it, and read
+next to nothing back, so that a larger one costs memory and saves no time."""
 
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM)
@@ -123,7 +127,7 @@ def connect_to_write(path: Path, synchronous: str) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
-        connection.execute("PRAGMA cache_size = -16000")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         _migrate(connection, version)
         connection.executescript(COMMIT_SETUP)
@@ -158,8 +162,11 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
         # One transaction for each version: whatever happens, the file is at one of them.
         connection.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[step]};"
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step + 1}; COMMIT;"
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step + 1};"
         )
+        if step in CONVERSIONS:
+            CONVERSIONS[step](connection)
+        connection.execute("COMMIT")
 
 
 def sync_directory(directory: Path) -> None:

@@ -3,9 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final
 
 from rookery.records import (
+    BLOCK_SHIFT,
     Group,
     Loaded,
     OutboundRow,
@@ -18,6 +20,15 @@ from rookery.store.schema import TABLES
 
 Cell = str | bytes | int | float | None
 Row = Sequence[object]
+
+_BLOCKS: Final = (
+    "WITH RECURSIVE trimmed(block) AS ("
+    f"SELECT min(position) >> {BLOCK_SHIFT} FROM kept UNION ALL"
+    f" SELECT (SELECT min(position) FROM kept WHERE position >= (block + 1) << {BLOCK_SHIFT})"
+    f" >> {BLOCK_SHIFT} FROM trimmed WHERE block IS NOT NULL)"
+    " SELECT block FROM log UNION SELECT block FROM trimmed WHERE block IS NOT NULL ORDER BY 1"
+)
+"""From block to block in the table ``kept``, which has many rows for each."""
 
 _encode: Final = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
@@ -46,9 +57,10 @@ def commit_cells(
         for topic, position in group.retained.items()
     )
     progress = [(row.number, row.cursor, row.sent, row.done) for row in group.progress.values()]
+    data, places = _blocks(group)
     return [
-        group.block,
-        encode_block(group.entries) if group.entries else None,
+        data,
+        _encode(places) if places else None,
         sessions,
         sessions_gone,
         subscriptions,
@@ -62,10 +74,27 @@ def commit_cells(
         retained,
         retained_gone,
         _encode(group.finished_blocks) if group.finished_blocks else None,
+        _encode(list(group.trimmed)) if group.trimmed else None,
+        _encode(list(chain.from_iterable(group.trimmed.values()))) if group.trimmed else None,
         next_block,
         next_number,
         alive_at,
     ]
+
+
+def _blocks(group: Group) -> tuple[bytes | None, list[tuple[int, int, int]]]:
+    """All its blocks in one value; of each the number, and where in the value it lies, counted from 1."""
+    if not group.entries:
+        return None, []
+    parts: list[bytes] = []
+    places: list[tuple[int, int, int]] = []
+    begin = 1
+    for block in range(group.block, group.next_block()):
+        part = encode_block(group.block_entries(block))
+        parts.append(part)
+        places.append((block, begin, len(part)))
+        begin += len(part)
+    return b"".join(parts), places
 
 
 def _parted(rows: Iterable[tuple[object, object]]) -> tuple[str | None, str | None]:
@@ -159,6 +188,14 @@ def retained_of(row: Row) -> tuple[str, int]:
     return _text(topic), _integer(position)
 
 
+def kept_of(row: Row) -> tuple[int, bytes]:
+    """Position and piece of an entry that is stored alone."""
+    position, piece = row
+    if not isinstance(piece, bytes):
+        raise TypeError(f"{piece!r} is no entry")
+    return _integer(position), piece
+
+
 def select(table: str) -> str:
     """The statement that reads all rows of a table, as the functions above take them."""
     return f"SELECT {', '.join(TABLES[table])} FROM {table}"
@@ -175,7 +212,7 @@ def load(connection: sqlite3.Connection) -> Loaded:
     loaded.inbound = [inbound_of(row) for row in connection.execute(select("inbound"))]
     loaded.outbound = [outbound_of(row) for row in connection.execute(select("outbound"))]
     loaded.retained = [retained_of(row) for row in connection.execute(select("retained"))]
-    loaded.blocks = [block for (block,) in connection.execute("SELECT block FROM log ORDER BY 1")]
+    loaded.blocks = [block for (block,) in connection.execute(_BLOCKS)]
     row = connection.execute(select("meta")).fetchone()
     if row is None:
         raise ValueError("the table meta is empty")

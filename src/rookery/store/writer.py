@@ -112,7 +112,7 @@ class Writer:
 
     def _committed(self, group: Group) -> StoreFault | None:
         """Make one group durable, all or nothing."""
-        self._next_block = max(self._next_block, group.block + 1 if group.entries else 0)
+        self._next_block = max(self._next_block, group.next_block() if group.entries else 0)
         if group.sessions:
             self._next_number = max(self._next_number, max(group.sessions) + 1)
         try:
@@ -133,7 +133,7 @@ class Writer:
     def _cells(self, group: Group) -> list[str | bytes | int | float | None]:
         now = self._wall()
         # What is gone must not be all that told the highest number.
-        removes = len(group.finished_blocks) > 0 or None in group.sessions.values()
+        removes = bool(group.finished_blocks or group.trimmed) or None in group.sessions.values()
         alive: float | None = None
         if removes or not 0 <= now - self._alive_at < ALIVE_SECONDS:
             alive = self._alive_at = now

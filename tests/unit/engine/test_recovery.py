@@ -15,7 +15,7 @@ from rookery.mqtt.packets import (
 )
 from rookery.mqtt.types import V3_1_1, V5
 from rookery.records import OutboundRow
-from tests.support.engine import Engine, FakeStore, Peer, connect, said, will
+from tests.support.engine import Engine, FakeStore, Peer, connect, publish, said, will
 
 LASTING = {"session_expiry_interval": 1_000, "clean_start": False}
 
@@ -234,6 +234,21 @@ class TestMessages:
         node.changed = {"queue_messages_max": 3}
         node.restart()
         assert [packet.payload for packet in node.resume("r")[1]] == [b"0", b"1", b"2"]
+
+    def test_what_is_over_the_limits_does_not_take_the_rest_of_its_block_along(self):
+        node = Node()
+        offline(node, "a", "t/a")
+        offline(node, "b", "t/b")
+        writer = node.engine.connect("w")
+        first = publish("t/a", b"x" * 50, 1, packet_id=1)
+        writer.send(first, publish("t/b", b"x", 1, packet_id=2))
+        assert len(node.store.blocks) == 1
+        node.changed = {"queue_bytes_max": 20}
+        node.restart()
+        node.settle_progress()
+        node.restart()
+        assert node.resume("a")[1] == []
+        assert len(node.resume("b")[1]) == 1
 
     def test_a_damaged_entry_costs_itself_alone(self):
         node = Node()

@@ -266,4 +266,4 @@ def test_what_a_client_with_a_smaller_limit_takes_no_more_is_let_go_of():
     block = engine.broker.committer.group.block
     engine.connect("r", clean_start=False, session_expiry_interval=100, maximum_packet_size=200)
     assert engine.stats.dropped["packet_too_large"] == 1
-    assert not any(engine.broker.committer.referred(each) for each in range(block + 2))
+    assert not any(engine.broker.committer.references.holds(each) for each in range(block + 2))

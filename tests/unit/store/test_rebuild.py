@@ -128,6 +128,32 @@ def test_a_row_that_cannot_be_decoded(tmp_path: Path):
     assert "lost: progress 7: Expecting value" in problem
 
 
+def test_what_is_left_of_trimmed_blocks_is_saved(tmp_path: Path):
+    async def put() -> None:
+        store = sqlite_store(tmp_path)
+        await store.open()
+        for block in range(1, 31):
+            retained = {f"t{block}": position_of(block, 1), "t": position_of(block, 2)}
+            await commit(store, group(block, *[b"%d" % block * 100] * 3, retained=retained))
+        ends = {block: [position_of(block, 1), position_of(block, 2)] for block in range(2, 31)}
+        await commit(store, group(31, trimmed=ends))
+        await store.close()
+
+    asyncio.run(put())
+    connection = sqlite3.connect(tmp_path / "rookery.db")
+    with connection:
+        connection.execute("UPDATE progress SET done = done")
+        connection.execute("INSERT INTO progress VALUES (7, 0, 0, '[oops')")
+        connection.execute("UPDATE kept SET data = x'00' WHERE position = ?", [position_of(9, 2)])
+    connection.close()
+    found, (problem,), next_block = start(tmp_path)
+    assert found["blocks"] == list(range(1, 31))
+    assert len(found["retained"]) == 31
+    assert next_block == 31
+    assert "1 blocks, 58 single messages" in problem
+    assert f"kept {position_of(9, 2)}: its message" in problem
+
+
 def test_the_end_of_the_log_that_is_torn_takes_nothing_before_it(tmp_path: Path):
     """What SQLite has not synced may be torn by a power cut; what it has is found."""
 

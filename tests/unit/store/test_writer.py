@@ -150,6 +150,7 @@ SMALL_DISK = """
 import asyncio, resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
+from rookery.records import position_of
 from tests.support.stores import commit, group, read, sqlite_store
 
 async def main():
@@ -166,7 +167,7 @@ async def main():
         assert (store.problems() == []) == (error is None)
     print(type(error).__name__, error, file=sys.stderr)
     assert 1 <= good
-    assert await read(store, 1 << 20) == [b"x" * 100_000]
+    assert await read(store, position_of(1, 0)) == [b"x" * 100_000]
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert await commit(store, group(good + 1, b"y")) is None
     assert store.problems() == []
