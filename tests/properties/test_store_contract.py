@@ -76,6 +76,7 @@ def test_everything_committed_is_loaded_again(stores: Reopener):
     async def work(store: Store) -> None:
         assert await commit(store, full_group()) is None
         assert store.problems() == []
+        assert not store.full()
         assert store.bytes_used() > 0
 
     loaded = run(stores, work)

@@ -93,6 +93,8 @@ class Broker:
         self.subscribing = Subscribing(self)
         self.admission = Admission(self)
         self._authorizer_generation: int = authorizer.generation
+        self._failed: bool = False
+        """Whether a commit failed and messages are not taken again yet."""
 
     def bind_log(self) -> None:
         """Follow the log level as it is now.
@@ -183,14 +185,19 @@ class Broker:
 
     def _commit_done(self) -> None:
         """What waited for the commit is written, and the next group committed, in a turn of its own."""
+        if self._failed and not self.committer.failing:
+            self._failed = False
+            self.committer.take_again()
+            self.publishing.retain_again()
+            self.publishing.publish_again()
         self.request_turn()
 
     def _commit_failed(self, first: int) -> None:
         """Messages from this position on were never taken: their publishers send them again."""
+        self._failed = True
         for actor in list(self.registry.actors.values()):
             actor.take_back(first)
-        self.publishing.retain_again(first)
-        self.publishing.publish_again()
+        self.publishing.not_taken()
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)

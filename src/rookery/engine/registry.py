@@ -126,11 +126,12 @@ class Registry:
         pending = actor.session.will
         if pending is None:
             return
-        actor.set_will(None)
         actor.will_at = None
         self._broker.stats.wills_published += 1
         message = message_from_will(pending.will, actor.client_id, self._broker.now)
-        self._broker.publishing.publish_will(message)
+        actor.session.will = None
+        self._broker.publishing.publish_will(message, actor.number)
+        actor.keep()
         self._broker.request_turn()
 
     def expire(self, actor: SessionActor) -> None:
@@ -164,14 +165,19 @@ class Registry:
             for position in owed.outstanding():
                 committer.release(position)
         if actor.number:
-            committer.group.sessions[actor.number] = None
+            if actor.session.durable:
+                committer.group.sessions[actor.number] = None
+            else:
+                committer.keep_session(actor.number, None)  # It may have been there for its will.
             self.removed_in = committer.number
 
     def _hand_over(self, actor: SessionActor) -> None:
         """Give what came by a shared subscription to another member. (MQTT 5.0, 4.8.2)
 
-        While the session lasts and no other member has a link, it waits for its client.
+        While the session lasts and no other member has a link, it waits for its client; so it does while
+        nothing can be kept for another.
         """
+        failing = self._broker.committer.failing
         actor.settle(self._broker.now)  # What this turn told it is owed no less.
         outbound = actor.session.outbound
         for share in outbound.shares():
@@ -179,13 +185,17 @@ class Registry:
             assert shared is not None
             group = self._broker.router.share(shared[0], shared[1])
             recipient = None if group is None else group.pick(chance(), actor)
-            if not actor.ended and (recipient is None or not recipient.subscriber.attached):
+            if not actor.ended and (
+                recipient is None
+                or not recipient.subscriber.attached
+                or (failing and recipient.subscriber.durable)
+            ):
                 continue
             for delivery in outbound.take_shared(share):
                 if group is None or recipient is None:
                     self._broker.stats.drop(DROP_SESSION_ENDED)
                     continue
-                self._broker.publishing.hand_over(delivery.message, recipient, share)
+                self._broker.publishing.hand_over(delivery, recipient, actor.number)
                 actor.finish(delivery.position)
                 recipient = group.pick(chance(), actor)
 

@@ -481,7 +481,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         committer = self.broker.committer
         if not self.durable and session.will is None:
             if self.number and not self.ended:
-                committer.group.sessions[self.number] = None
+                committer.keep_session(self.number, None)
                 self.number = 0
             return
         if self.number == 0:
@@ -495,14 +495,10 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             message = message_from_will(session.will.will, self.client_id, self.broker.now)
             will = encode_message(message, committer.wall_minus_monotonic, ())
             delay_seconds = session.will.delay_seconds
-        committer.group.sessions[self.number] = SessionRow(
-            self.number,
-            self.client_id,
-            session.expiry_seconds,
-            detached_at,
-            will,
-            delay_seconds,
+        row = SessionRow(
+            self.number, self.client_id, session.expiry_seconds, detached_at, will, delay_seconds
         )
+        committer.keep_session(self.number, row)
         if self.client is not None:
             self.client.keep(committer.must_keep())
 

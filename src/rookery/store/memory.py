@@ -121,6 +121,10 @@ class MemoryStore:
         """Give back all entries of some blocks."""
         return [list(self._blocks.get(block, ())) for block in blocks]
 
+    def full(self) -> bool:
+        """It never is."""
+        return False
+
     def problems(self) -> list[str]:
         """Nothing can go wrong with it that would leave it running."""
         return []
