@@ -200,6 +200,8 @@ class FakeStore:
         self.reads_at_once = True
         self.is_full = False
         """Whether it has no room for messages: a group that has some fails, another does not."""
+        self.is_broken = False
+        """Whether every group fails."""
         self.groups: list[Group] = []
         self.content = Content()
         self.clock: FakeClock | None = None
@@ -245,7 +247,7 @@ class FakeStore:
         return [list(self.blocks.get(block, [])) for block in blocks]
 
     def full(self) -> bool:
-        return self.is_full
+        return self.is_full or self.is_broken
 
     def problems(self) -> list[str]:
         return []
@@ -259,7 +261,7 @@ class FakeStore:
     def complete(self, error: Exception | None = None) -> None:
         """Say of the oldest group that it is durable, or that it never will be."""
         group, done = self._waiting.pop(0)
-        if self.is_full and group.entries:
+        if self.is_broken or (self.is_full and group.entries):
             error = OSError("full")
         if error is None:
             self._apply(group)

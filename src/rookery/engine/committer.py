@@ -66,10 +66,15 @@ class Committer:
         done: Callable[[], None],
         failed: Callable[[int], None],
     ) -> None:
-        """``failed`` is told from which position on nothing was taken, ``done`` that a commit is done."""
+        """``done`` is told that a commit is done, ``failed`` from which position on nothing was taken.
+
+        That is 0 when it was none but state.
+        """
         self.wall_minus_monotonic = wall_minus_monotonic
         self.failing: bool = False
         """Whether a commit failed and none says yet that there is room: no message is taken then."""
+        self.stuck: bool = False
+        """Whether the last commit failed: not even state can be kept, as far as is known."""
         self.group = Group(1)
         """The open group."""
         self.number: int = 1
@@ -259,6 +264,7 @@ class Committer:
         self._under_way = None
         if error is None:
             self.durable = number
+            self.stuck = False
             self._end_ties(number)
             if self.failing:
                 self.failing = self._store.full()
@@ -266,6 +272,7 @@ class Committer:
             self._stats.records_committed += len(group.entries)
         else:
             self.failing = True
+            self.stuck = True
             self._stats.commits_failed += 1
             number = self._fail_open_group(group)
         self._full = self._holds_too_much()
@@ -291,7 +298,8 @@ class Committer:
         self._release_with.clear()
         self._keep_for_later(opened)
         self._keep_for_later(group)
-        self._tell_failed(position_of(group.block, 0))
+        lost = group.entries or opened.entries
+        self._tell_failed(position_of(group.block, 0) if lost else 0)
         self._urgent = False
         number = self.number
         self.number = number + 1

@@ -6,7 +6,7 @@ old one. [MQTT-3.1.4-3]
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import chance
 from rookery.engine.client_link import ClientLink
@@ -24,6 +24,9 @@ from rookery.session.session import PendingWill, Session
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
 
+REMOVED_MIN: Final = 1_000
+"""How many removed sessions are remembered at least before those that are durably gone are forgotten."""
+
 
 class Registry:
     """The sessions of this node."""
@@ -33,8 +36,9 @@ class Registry:
         self._limits = broker.settings.limits
         self.actors: dict[str, SessionActor] = {}
         self.attached: int = 0
-        self.removed_in: int = 0
-        """The commit group with the last removal of a session that was kept."""
+        self._removed: dict[str, int] = {}
+        """By client id: the commit group with the removal of its session, while that may be under way."""
+        self._removed_max: int = REMOVED_MIN
 
     def claim(
         self, client_id: str, principal: Principal, clean_start: bool
@@ -98,6 +102,7 @@ class Registry:
         actor.client = None
         actor.attached = False
         actor.streams = None
+        actor.forget_answers()
         self.attached -= 1
         now = self._broker.now
         actor.detached_at = now
@@ -169,7 +174,19 @@ class Registry:
                 committer.group.sessions[actor.number] = None
             else:
                 committer.keep_session(actor.number, None)  # It may have been there for its will.
-            self.removed_in = committer.number
+            self._note_removed(actor.client_id, committer.number)
+
+    def removed_in(self, client_id: str) -> int:
+        """The commit group that removes what was kept of a former session; 0 for none."""
+        return self._removed.get(client_id, 0)
+
+    def _note_removed(self, client_id: str, group: int) -> None:
+        removed = self._removed
+        removed[client_id] = group
+        if len(removed) > self._removed_max:
+            durable = self._broker.committer.durable
+            self._removed = {each: number for each, number in removed.items() if number > durable}
+            self._removed_max = max(REMOVED_MIN, 2 * len(self._removed))
 
     def _hand_over(self, actor: SessionActor) -> None:
         """Give what came by a shared subscription to another member. (MQTT 5.0, 4.8.2)
