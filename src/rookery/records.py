@@ -112,13 +112,25 @@ class ProgressRow:
 class OutboundRow:
     """A QoS 2 delivery under way to a durable session's client."""
 
-    def __init__(self, number: int, packet_id: int, position: int, released: bool) -> None:
+    def __init__(
+        self,
+        number: int,
+        packet_id: int,
+        position: int,
+        released: bool,
+        apart: bool = False,
+    ) -> None:
         self.number = number
         self.packet_id = packet_id
         self.position = position
         """0 once released, and for what is not in the log."""
         self.released = released
         """Whether the client has the message (PUBREC came) and only the identifier is held."""
+        self.apart = apart
+        """Whether it is sent because of a subscription, as the retained message of its topic.
+
+        The session's cursor may be far beyond it then, so this row alone says that it is owed.
+        """
 
 
 class Group:

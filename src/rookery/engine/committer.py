@@ -368,4 +368,6 @@ def _highest_position(loaded: Loaded) -> int:
         highest = max(highest, progress.cursor, progress.sent, *progress.done)
     for subscription in loaded.subscriptions:
         highest = max(highest, subscription.began)
+    for outbound in loaded.outbound:
+        highest = max(highest, outbound.position)
     return highest

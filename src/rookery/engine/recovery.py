@@ -48,6 +48,8 @@ class Recovery:
         self._retained: dict[int, str] = {}
         self._outbound: dict[int, list[OutboundRow]] = {}
         """By position: QoS 2 deliveries under way."""
+        self._apart: dict[int, list[OutboundRow]] = {}
+        """The same, of retained messages that subscriptions brought."""
         self.entries: int = 0
         """How many entries of the log were read."""
         self.damaged: int = 0
@@ -150,6 +152,8 @@ class Recovery:
         if row.released or not row.position:
             # What is not in the log cannot be sent again, but its identifier may be held by the client.
             actor.session.outbound.released[row.packet_id] = True
+        elif row.apart:
+            self._apart.setdefault(row.position, []).append(row)
         else:
             self._outbound.setdefault(row.position, []).append(row)
 
@@ -172,6 +176,8 @@ class Recovery:
                 self._owe_matching(entry.message)
             for row in self._outbound.pop(position, NO_ROWS):
                 self._owe_begun(row, entry.message)
+            for row in self._apart.pop(position, NO_ROWS):
+                self._owe_apart(row, entry.message)
         if not committer.referred(block):
             committer.group.finished_blocks.append(block)
 
@@ -260,10 +266,20 @@ class Recovery:
             )
             self._broker.committer.refer(message.position, 1)
 
+    def _owe_apart(self, row: OutboundRow, message: Message) -> None:
+        """A retained message that its client has begun to get, whatever its topic's is now."""
+        session = self._actors[row.number].session
+        if session.outbound.owed is not None:
+            identifiers = session.identifiers_for(message.topic, "")
+            session.outbound.inflight[row.packet_id] = Delivery(
+                message, 2, True, identifiers, "", -message.position
+            )
+            self._broker.committer.refer(message.position, 1)
+
     def _forget_lost(self) -> None:
         """Rows that name entries which are not there: clients let go of the identifiers."""
         committer = self._broker.committer
-        for rows in self._outbound.values():
+        for rows in (*self._outbound.values(), *self._apart.values()):
             for row in rows:
                 self._actors[row.number].session.outbound.released[row.packet_id] = True
         for topic in self._retained.values():

@@ -167,7 +167,7 @@ class Registry:
         committer = self._broker.committer
         owed = actor.session.outbound.owed
         if owed is not None:
-            for position in owed.outstanding():
+            for position in (*owed.outstanding(), *actor.session.outbound.apart()):
                 committer.release(position)
         if actor.number:
             if actor.session.durable:

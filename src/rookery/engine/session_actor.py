@@ -225,7 +225,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             reason = DROP_PACKET_TOO_LARGE
         self.broker.stats.drop(reason)
         if delivery.position and delivery.qos and self.session.outbound.owed is not None:
-            if outcome == DROPPED_TOO_LARGE:
+            if outcome == DROPPED_TOO_LARGE or delivery.position < 0:
                 self.finish(delivery.position)
             else:
                 # It was never taken out of the log for this session.
@@ -306,9 +306,11 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     def finish(self, position: int) -> None:
         """The client has what it was owed at this position, or never will."""
         owed = self.session.outbound.owed
-        if owed is not None and position:
+        committer = self.broker.committer
+        if position < 0:
+            committer.release(-position)
+        elif owed is not None and position:
             owed.finish(position)
-            committer = self.broker.committer
             committer.release(position)
             committer.touch(self)
 
@@ -341,7 +343,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         for packet_id in outbound.assigned:
             delivery = outbound.inflight.get(packet_id)
             if delivery is not None:
-                row = OutboundRow(self.number, packet_id, delivery.position, False)
+                position = delivery.position
+                row = OutboundRow(self.number, packet_id, abs(position), False, position < 0)
                 self._keep_outbound(packet_id, row)
         outbound.assigned.clear()
 
@@ -496,8 +499,13 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             count += 1
             self.broker.stats.retained_sent += 1
             qos = min(message.qos, stream.qos_max)
+            position = 0
+            if qos == 2 and outbound.owed is not None and message.position:
+                # Once begun it must come to its end, though another may take its place meanwhile.
+                position = -message.position
+                self.broker.committer.refer(message.position, 1)
             # [MQTT-3.3.1-8] in 3.1.1: sent because of a subscription, so the retain flag is set.
-            self._deliver([Delivery(message, qos, True, stream.identifiers, "")], now)
+            self._deliver([Delivery(message, qos, True, stream.identifiers, "", position)], now)
         if not streams:
             self.streams = None
 

@@ -100,7 +100,7 @@ class Outbound:
             or (self.withholds and delivery.qos == 2)
         ):
             return self._enqueue(delivery, link)
-        if self.owed is not None and delivery.position:
+        if self.owed is not None and delivery.position > 0:
             self.owed.take_out(delivery.position)
         return self._send(delivery, link, now)
 
@@ -305,6 +305,13 @@ class Outbound:
             self.queue = kept if kept or self._unsent is not None else None
         return taken, packet_ids
 
+    def apart(self) -> list[int]:
+        """The log positions in memory that are owed apart from what the cursor counts."""
+        found = [-delivery.position for delivery in self.inflight.values() if delivery.position < 0]
+        if self.queue is not None:
+            found.extend([-delivery.position for delivery in self.queue if delivery.position < 0])
+        return found
+
     def shares(self) -> list[str]:
         """The shared subscriptions from which ``take_shared`` would take something."""
         found: dict[str, bool] = {}
@@ -380,7 +387,7 @@ class Outbound:
             waiting_bytes += owed.backlog_bytes
         if waiting >= self.queue_messages_max or waiting_bytes + size > self.queue_bytes_max:
             return DROPPED_QUEUE_FULL
-        if owed is not None and delivery.position:
+        if owed is not None and delivery.position > 0:
             if (
                 link is None
                 or self.backlog_count() > 0
