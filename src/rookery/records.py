@@ -193,6 +193,7 @@ _QOS_MASK: Final = 0x03
 _RETAIN: Final = 0x04
 _EXPIRES: Final = 0x08
 _TARGETED: Final = 0x10
+_SHARED: Final = 0x20
 
 
 @final
@@ -200,14 +201,16 @@ _TARGETED: Final = 0x10
 class Entry:
     """A decoded log entry."""
 
-    def __init__(self, message: Message, targets: tuple[int, ...]) -> None:
+    def __init__(self, message: Message, targets: tuple[int, ...], share: str) -> None:
         self.message = message
         self.targets = targets
         """The sessions (by number) chosen by share groups; others get it by their subscriptions."""
+        self.share = share
+        """The shared subscription (``$share/group/filter``) that they were chosen by."""
 
 
 def encode_message(
-    message: Message, wall_minus_monotonic: float, targets: tuple[int, ...]
+    message: Message, wall_minus_monotonic: float, targets: tuple[int, ...], share: str = ""
 ) -> bytes:
     """A message as a log entry."""
     flags = message.qos
@@ -222,6 +225,9 @@ def encode_message(
         flags |= _TARGETED
         parts.append(len(targets).to_bytes(2, "big"))
         parts.extend([number.to_bytes(8, "big") for number in targets])
+    if share:
+        flags |= _SHARED
+        parts.append(topic_to_wire(share))
     parts[0] = bytes((flags,))
     parts.append(topic_to_wire(message.publisher))
     parts.append(message.topic_wire)
@@ -246,6 +252,7 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
             targets.append(int.from_bytes(data[at : at + 8], "big"))
             at += 8
     reader = Reader(data, at, len(data))
+    share = reader.text() if flags & _SHARED else ""
     publisher = reader.text()
     begin = reader.at
     topic = reader.text()
@@ -263,4 +270,4 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
         0.0,
     )
     message.expires_at = expires_at
-    return Entry(message, tuple(targets))
+    return Entry(message, tuple(targets), share)

@@ -54,9 +54,10 @@ def all_properties(draw: st.DrawFn) -> Properties | None:
     texts,
     st.none() | st.integers(1, 1_000_000),
     st.lists(st.integers(1, 1 << 50), max_size=3).map(tuple),
+    st.sampled_from(["", "$share/g/ä/#"]),
 )
 def test_an_entry_comes_back_as_it_was(
-    topic, payload, qos, retain, properties, publisher, expiry_seconds, targets
+    topic, payload, qos, retain, properties, publisher, expiry_seconds, targets, share
 ):
     if expiry_seconds is not None:
         properties = properties or Properties()
@@ -64,10 +65,10 @@ def test_an_entry_comes_back_as_it_was(
     wire = topic_to_wire(topic)
     message = Message(topic, wire, payload, qos, retain, properties, publisher, 1_000.5)
     entry = decode_message(
-        encode_message(message, WALL_MINUS_MONOTONIC, targets), WALL_MINUS_MONOTONIC
+        encode_message(message, WALL_MINUS_MONOTONIC, targets, share), WALL_MINUS_MONOTONIC
     )
     again = entry.message
-    assert entry.targets == targets
+    assert (entry.targets, entry.share) == (targets, share)
     assert (again.topic, again.topic_wire, again.payload) == (topic, wire, payload)
     assert (again.qos, again.retain, again.publisher) == (qos, retain, publisher)
     assert (again.properties is None) == (properties is None)

@@ -116,10 +116,10 @@ class Committer:
         self._next_session = number + 1
         return number
 
-    def append(self, message: Message, targets: tuple[int, ...]) -> int:
+    def append(self, message: Message, targets: tuple[int, ...], share: str = "") -> int:
         """Put a message into the log; return its position. The caller then counts the references."""
         group = self.group
-        entry = encode_message(message, self.wall_minus_monotonic, targets)
+        entry = encode_message(message, self.wall_minus_monotonic, targets, share)
         position = position_of(group.block, len(group.entries))
         group.entries.append(entry)
         group.entry_bytes += len(entry)

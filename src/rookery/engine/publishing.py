@@ -394,7 +394,7 @@ class Publishing:
         retain = message.retain and recipient.retain_as_published
         position = 0
         if qos and subscriber.durable:
-            position = self._committer.append(message, (subscriber.number,))
+            position = self._committer.append(message, (subscriber.number,), share)
             self._committer.refer(position, 1)
             self._group = self._committer.must_keep()
         subscriber.tell(Delivery(message, qos, retain, recipient.identifiers, share, position))

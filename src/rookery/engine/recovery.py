@@ -171,7 +171,7 @@ class Recovery:
                 self._restore_retained(entry.message)
             if entry.targets:
                 for number in entry.targets:
-                    self._owe_target(number, entry.message)
+                    self._owe_target(number, entry.message, entry.share)
             else:
                 self._owe_matching(entry.message)
             for row in self._outbound.pop(position, NO_ROWS):
@@ -210,24 +210,17 @@ class Recovery:
                 )
                 self._owe(actor, delivery)
 
-    def _owe_target(self, number: int, message: Message) -> None:
+    def _owe_target(self, number: int, message: Message, share: str) -> None:
         actor = self._actors.get(number)
-        if actor is None:
-            return
-        share = ""
-        best: GrantedSubscription | None = None
-        for written, granted in actor.session.subscriptions.items():
-            if (
-                granted.share is not None
-                and granted.began <= message.position
-                and granted.qos_max > (0 if best is None else best.qos_max)
-                and matches(granted.topic_filter, message.topic)
-            ):
-                share = written
-                best = granted
-        if best is not None:
-            qos = min(message.qos, best.qos_max)
-            retain = message.retain and best.retain_as_published
+        granted = None if actor is None else actor.session.subscriptions.get(share)
+        if (
+            actor is not None
+            and granted is not None
+            and granted.qos_max
+            and granted.began <= message.position
+        ):
+            qos = min(message.qos, granted.qos_max)
+            retain = message.retain and granted.retain_as_published
             identifiers = actor.session.identifiers_for(message.topic, share)
             self._owe(actor, Delivery(message, qos, retain, identifiers, share, message.position))
 

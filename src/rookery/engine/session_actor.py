@@ -136,6 +136,10 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     def step(self, now: float) -> None:
         """Empty the mailbox."""
         self.queued = False
+        if self.ended:
+            self.mailbox.clear()
+            self.broker.registry.unsubscribe_more(self)
+            return
         client = self.client
         if self.behind:
             self.behind = False

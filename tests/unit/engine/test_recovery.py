@@ -145,6 +145,28 @@ class TestSubscriptions:
         assert sorted(got) == [b"0", b"1", b"2", b"3"]
         node.engine.connect("w").publish("t", b"4", 1, packet_id=1)
 
+    def test_a_member_of_two_share_groups_has_each_copy_as_its_own_allows(self):
+        node = Node()
+        reader = node.connect("r")
+        reader.subscribe("$share/g/t", qos=1, identifier=1)
+        reader.subscribe("$share/h/t", qos=2, identifier=2)
+        reader.drop()
+        node.engine.connect("w").publish("t", b"m", 2, packet_id=1)
+        node.restart()
+        _, more = node.resume("r")
+        copies = sorted((each.qos, each.properties.subscription_identifiers) for each in more)
+        assert copies == [(1, [1]), (2, [2])]
+
+    def test_a_copy_is_owed_by_the_shared_subscription_it_came_by_alone(self):
+        node = Node()
+        reader = node.connect("r")
+        reader.subscribe("$share/g/t", "$share/h/t", qos=1)
+        node.engine.connect("w").publish("t", b"m", 1, packet_id=1)
+        assert len(reader.take()) == 2
+        reader.send(Unsubscribe(1, ["$share/h/t"]))
+        node.restart()
+        assert said(node.resume("r")[1]) == ["PUBLISH t=m q1 #1 dup"]
+
 
 class TestMessages:
     def test_come_in_order_with_what_they_had(self):
