@@ -65,6 +65,14 @@ class SessionRow:
         """The will as a log entry (``encode_message``)."""
         self.will_delay_seconds = will_delay_seconds
 
+    def promises_more_than(self, other: "SessionRow") -> bool:
+        """Whether it promises the client something that another row of its session does not."""
+        if self.expiry_seconds > other.expiry_seconds:
+            return True
+        return self.will is not None and (
+            self.will != other.will or self.will_delay_seconds != other.will_delay_seconds
+        )
+
 
 @final
 @mypyc_attr(acyclic=True)

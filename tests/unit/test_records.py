@@ -181,3 +181,15 @@ def test_a_group_with_anything_in_it_is_not_empty(put):
 def test_a_store_that_was_never_used_begins_with_1():
     loaded = Loaded()
     assert (loaded.next_block, loaded.next_number, loaded.blocks) == (1, 1, [])
+
+
+def test_a_session_row_promises_a_longer_life_and_a_will():
+    kept = SessionRow(1, "c", 60, 5.0, b"will", 3)
+    less = [(60, b"will", 3), (59, b"will", 3), (60, None, 0)]
+    more = [(61, b"will", 3), (60, b"other", 3), (60, b"will", 4), (59, b"other", 3)]
+    for expiry_seconds, will, delay_seconds in less:
+        row = SessionRow(1, "c", expiry_seconds, None, will, delay_seconds)
+        assert not row.promises_more_than(kept)
+    for expiry_seconds, will, delay_seconds in more:
+        row = SessionRow(1, "c", expiry_seconds, None, will, delay_seconds)
+        assert row.promises_more_than(kept)

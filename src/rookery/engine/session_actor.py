@@ -561,7 +561,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         )
         if self._pending is not None and self._pending_in <= committer.durable:
             self._kept = self._pending
-        promises = not promised(row, self._kept)
+        promises = self._kept is None or row.promises_more_than(self._kept)
         if promises:
             self._pending = row
             self._pending_in = committer.number
@@ -590,15 +590,3 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             self.broker.registry.publish_will(self)
         if self.client is None and self.expires_at is not None and now >= self.expires_at:
             self.broker.registry.expire(self)
-
-
-def promised(row: SessionRow, kept: SessionRow | None) -> bool:
-    """Whether a row promises the client nothing that the one before did not."""
-    return (
-        kept is not None
-        and row.expiry_seconds <= kept.expiry_seconds
-        and (
-            row.will is None
-            or (row.will == kept.will and row.will_delay_seconds == kept.will_delay_seconds)
-        )
-    )
