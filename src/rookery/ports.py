@@ -161,6 +161,9 @@ class Store(Protocol):
         that nothing of it may be acknowledged.
         """
 
+    def full(self) -> bool:
+        """Whether a message would still not find room, after a commit that failed."""
+
     def read(
         self, positions: Sequence[int], done: Callable[[Sequence[bytes | None]], None]
     ) -> None:

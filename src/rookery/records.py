@@ -72,6 +72,14 @@ class SessionRow:
         """The will as a log entry (``encode_message``)."""
         self.will_delay_seconds = will_delay_seconds
 
+    def promises_more_than(self, other: "SessionRow") -> bool:
+        """Whether it promises the client something that another row of its session does not."""
+        if self.expiry_seconds > other.expiry_seconds:
+            return True
+        return self.will is not None and (
+            self.will != other.will or self.will_delay_seconds != other.will_delay_seconds
+        )
+
 
 @final
 @mypyc_attr(acyclic=True)
@@ -119,13 +127,25 @@ class ProgressRow:
 class OutboundRow:
     """A QoS 2 delivery under way to a durable session's client."""
 
-    def __init__(self, number: int, packet_id: int, position: int, released: bool) -> None:
+    def __init__(
+        self,
+        number: int,
+        packet_id: int,
+        position: int,
+        released: bool,
+        apart: bool = False,
+    ) -> None:
         self.number = number
         self.packet_id = packet_id
         self.position = position
         """0 once released, and for what is not in the log."""
         self.released = released
         """Whether the client has the message (PUBREC came) and only the identifier is held."""
+        self.apart = apart
+        """Whether it is sent because of a subscription, as the retained message of its topic.
+
+        The session's cursor may be far beyond it then, so this row alone says that it is owed.
+        """
 
 
 class Group:
@@ -200,6 +220,7 @@ _QOS_MASK: Final = 0x03
 _RETAIN: Final = 0x04
 _EXPIRES: Final = 0x08
 _TARGETED: Final = 0x10
+_SHARED: Final = 0x20
 
 
 @final
@@ -207,14 +228,16 @@ _TARGETED: Final = 0x10
 class Entry:
     """A decoded log entry."""
 
-    def __init__(self, message: Message, targets: tuple[int, ...]) -> None:
+    def __init__(self, message: Message, targets: tuple[int, ...], share: str) -> None:
         self.message = message
         self.targets = targets
         """The sessions (by number) chosen by share groups; others get it by their subscriptions."""
+        self.share = share
+        """The shared subscription (``$share/group/filter``) that they were chosen by."""
 
 
 def encode_message(
-    message: Message, wall_minus_monotonic: float, targets: tuple[int, ...]
+    message: Message, wall_minus_monotonic: float, targets: tuple[int, ...], share: str = ""
 ) -> bytes:
     """A message as a log entry."""
     flags = message.qos
@@ -229,6 +252,9 @@ def encode_message(
         flags |= _TARGETED
         parts.append(len(targets).to_bytes(2, "big"))
         parts.extend([number.to_bytes(8, "big") for number in targets])
+    if share:
+        flags |= _SHARED
+        parts.append(topic_to_wire(share))
     parts[0] = bytes((flags,))
     parts.append(topic_to_wire(message.publisher))
     parts.append(message.topic_wire)
@@ -253,6 +279,7 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
             targets.append(int.from_bytes(data[at : at + 8], "big"))
             at += 8
     reader = Reader(data, at, len(data))
+    share = reader.text() if flags & _SHARED else ""
     publisher = reader.text()
     begin = reader.at
     topic = reader.text()
@@ -270,4 +297,4 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
         0.0,
     )
     message.expires_at = expires_at
-    return Entry(message, tuple(targets))
+    return Entry(message, tuple(targets), share)

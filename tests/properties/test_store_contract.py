@@ -77,6 +77,7 @@ def test_everything_committed_is_loaded_again(stores: Reopener):
     async def work(store: Store) -> None:
         assert await commit(store, full_group()) is None
         assert store.problems() == []
+        assert not store.full()
         assert store.bytes_used() > 0
 
     loaded = run(stores, work)
@@ -165,6 +166,17 @@ def test_what_is_not_there_can_be_removed(stores: Reopener):
         assert await commit(store, removal) is None
 
     assert not any(contents(run(stores, work)).values())
+
+
+def test_a_delivery_apart_from_the_cursor_is_told_from_others(stores: Reopener):
+    states = {6: (False, False), 7: (True, False), 8: (False, True)}
+
+    async def work(store: Store) -> None:
+        rows = {(1, key): OutboundRow(1, key, 9, *state) for key, state in states.items()}
+        assert await commit(store, group(1, sessions={1: session(1)}, outbound=rows)) is None
+
+    loaded = run(stores, work)
+    assert {row.packet_id: (row.released, row.apart) for row in loaded.outbound} == states
 
 
 def test_the_last_state_wins(stores: Reopener):

@@ -57,6 +57,9 @@ class World:
                 if not arguments[0]:
                     self.ledger.commits_failed = True
                 self.engine.complete(None if arguments[0] else OSError("full"))
+        elif kind == "full":
+            self.store.is_full = arguments[0]
+            self.ledger.commits_failed = self.ledger.commits_failed or arguments[0]
         elif kind == "time":
             self.engine.wait(arguments[0])
         elif kind == "crash":
@@ -117,6 +120,7 @@ class World:
     def drain(self) -> None:
         """From now on everything works; wait until there is nothing left to do."""
         self.store.reads_at_once = True
+        self.store.is_full = False
         for client in self.clients:
             client.deaf = client.withholds = False
         self.pump()

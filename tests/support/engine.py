@@ -206,6 +206,10 @@ class FakeStore:
     def __init__(self, at_once: bool = False) -> None:
         self.at_once = at_once
         self.reads_at_once = True
+        self.is_full = False
+        """Whether it has no room for messages: a group that has some fails, another does not."""
+        self.is_broken = False
+        """Whether every group fails."""
         self.groups: list[Group] = []
         self.content = Content()
         self.clock: FakeClock | None = None
@@ -250,6 +254,9 @@ class FakeStore:
     async def read_blocks(self, blocks: Sequence[int]) -> list[list[bytes | None]]:
         return [list(self.blocks.get(block, [])) for block in blocks]
 
+    def full(self) -> bool:
+        return self.is_full or self.is_broken
+
     def problems(self) -> list[str]:
         return []
 
@@ -262,6 +269,8 @@ class FakeStore:
     def complete(self, error: Exception | None = None) -> None:
         """Say of the oldest group that it is durable, or that it never will be."""
         group, done = self._waiting.pop(0)
+        if self.is_broken or (self.is_full and group.entries):
+            error = OSError("full")
         if error is None:
             self._apply(group)
         done(error)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from rookery.actors.clock import new_client_id
 from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
 from rookery.engine.registry import will_delay_seconds
-from rookery.engine.stats import END_NOT_AUTHORIZED, END_PEER_FAULT
+from rookery.engine.stats import END_INTERNAL, END_NOT_AUTHORIZED, END_PEER_FAULT
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Auth, ConnAck, Connect
 from rookery.mqtt.properties import Properties
@@ -200,12 +200,13 @@ class Admission:
         client_id = connect.client_id or assigned
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
+        client.session_is_new = not present
         self._open(client, connect)
         pending = None if will is None else PendingWill(will, will_delay_seconds(will))
         broker.registry.attach(
             actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
-        if not present and broker.registry.removed_in > broker.committer.durable:
+        if not present and broker.registry.removed_in(client_id) > broker.committer.durable:
             # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.
             client.keep(broker.committer.must_keep())
         told = self._connack_properties(client, connect, assigned, data)
@@ -241,6 +242,7 @@ class Admission:
     def _resume(self, actor: SessionActor, client: ClientLink) -> None:
         now = self._broker.now
         outbound = actor.session.outbound
+        outbound.withholds = actor.durable and self._broker.committer.stuck
         outbound.resend(client.link, now)
         self._broker.stats.packets_sent += len(outbound.released)
         actor.advance(now)
@@ -314,6 +316,29 @@ class Admission:
                 reason_code = ReasonCode.NOT_AUTHORIZED
             client.disconnect(reason_code, END_NOT_AUTHORIZED, "")
             return
+        self._answer(client, reason_code)
+        client.end(END_NOT_AUTHORIZED)
+
+    def not_kept(self, client: ClientLink) -> None:
+        """Refuse a client: what its CONNACK would have promised cannot be kept, or not in time.
+
+        So its will is not to be published, and a session that it did not have before is none.
+        """
+        broker = self._broker
+        actor = client.actor
+        assert actor is not None
+        reason_code = ReasonCode.QUOTA_EXCEEDED
+        broker.stats.refuse_connect(reason_code)
+        broker.log_refusal(client, "not_kept", "its session or will could not be made durable")
+        actor.session.will = None
+        client.forget_output()
+        self._answer(client, reason_code)
+        client.end(END_INTERNAL)
+        if client.session_is_new:
+            broker.registry.end_session(actor)
+
+    def _answer(self, client: ClientLink, reason_code: ReasonCode) -> None:
+        broker = self._broker
         properties: Properties | None = None
         if broker.draining or reason_code == ReasonCode.QUOTA_EXCEEDED:
             reference = self._behaviour.server_reference
@@ -322,7 +347,6 @@ class Admission:
                 properties = Properties()
                 properties.server_reference = reference
         client.link.send(ConnAck(reason_code, False, properties))
-        client.end(END_NOT_AUTHORIZED)
 
 
 def attempt_of(client: ClientLink, connect: Connect) -> Attempt:

@@ -106,6 +106,10 @@ class Broker:
         self.admission = Admission(self)
         self.trimmer = Trimmer(self)
         self._authorizer_generation: int = authorizer.generation
+        self._failed: bool = False
+        """Whether a commit failed and messages are not taken again yet."""
+        self._stuck: bool = False
+        """Whether sessions were told that not even state can be kept."""
 
     def bind_log(self) -> None:
         """Follow the log level as it is now.
@@ -213,14 +217,27 @@ class Broker:
 
     def _commit_done(self) -> None:
         """What waited for the commit is written, and the next group committed, in a turn of its own."""
+        if self._stuck and not self.committer.stuck:
+            self._stuck = False
+            for actor in list(self.registry.actors.values()):
+                actor.go_on()
+        if self._failed and not self.committer.failing:
+            self._failed = False
+            self.committer.take_again()
+            self.publishing.retain_again()
+            self.publishing.publish_again()
         self.request_turn()
 
     def _commit_failed(self, first: int) -> None:
         """Messages from this position on were never taken: their publishers send them again."""
-        for actor in list(self.registry.actors.values()):
-            actor.take_back(first)
-        self.publishing.retain_again(first)
-        self.publishing.publish_again()
+        if not self._stuck:
+            for actor in self.registry.actors.values():
+                actor.session.outbound.withholds = actor.durable
+        self._failed = self._stuck = True
+        if first:
+            for actor in list(self.registry.actors.values()):
+                actor.take_back(first)
+        self.publishing.not_taken()
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)

@@ -84,6 +84,8 @@ class ClientLink(Timed, Waiter):
         self.exchange: Exchange | None = None
         """The enhanced authentication under way, or the last one, for re-authentication."""
         self.exchange_running: bool = False
+        self.session_is_new: bool = False
+        """Whether the session began with this link."""
         self.receive_maximum: int = 65_535
         self.keep_alive_seconds: int = 0
         self.connect_by: float = now + limits.connect_deadline_seconds
@@ -208,15 +210,17 @@ class ClientLink(Timed, Waiter):
             # The client refuses the message: its identifier is free again. (MQTT 5.0, 4.3.3)
             actor.acknowledged(packet.packet_id, packet.reason_code, now)
         elif actor.received(packet.packet_id):
-            self._write(pubrel_wire(packet.packet_id))
+            if not actor.withhold_release(packet.packet_id):
+                self._write(pubrel_wire(packet.packet_id))
         else:
             self.link.send(PubRel(packet.packet_id, self._unknown_identifier()))
 
     def _pubrel(self, actor: SessionActor, packet: PubRel) -> None:
         if actor.session.inbound.release(packet.packet_id):
             actor.keep_inbound(packet.packet_id, False)
-            self._write(pubcomp_wire(packet.packet_id))  # [MQTT-4.3.3-11]
-        else:
+            if not actor.withhold_answer(pubcomp_wire(packet.packet_id)):
+                self._write(pubcomp_wire(packet.packet_id))  # [MQTT-4.3.3-11]
+        elif not actor.withhold_answer(pubcomp_wire(packet.packet_id)):
             self.link.send(PubComp(packet.packet_id, self._unknown_identifier()))
 
     def _unknown_identifier(self) -> ReasonCode:
@@ -289,6 +293,9 @@ class ClientLink(Timed, Waiter):
         held = self._held_output
         if held is None:
             return
+        if error is not None and self._connack_held():
+            self.broker.admission.not_kept(self)
+            return
         if error is not None:
             # It said that something is done which is not: only a new link makes the client resend.
             self.disconnect(ReasonCode.UNSPECIFIED_ERROR, END_INTERNAL, "could not be made durable")
@@ -353,6 +360,8 @@ class ClientLink(Timed, Waiter):
                     self, "connect_deadline", "no CONNECT was completed in time"
                 )
                 self.end(END_CONNECTION_LOST)
+        elif now >= self.connect_by and self._connack_held():
+            self.broker.admission.not_kept(self)
         elif self.keep_alive_seconds and now >= self.keep_alive_at:
             # [MQTT-3.1.2-22] One and a half times the keep alive without a packet.
             deadline = self.last_received + 1.5 * self.keep_alive_seconds
@@ -403,6 +412,13 @@ class ClientLink(Timed, Waiter):
         """Whether the client has not been told that it is let in."""
         held = self._held_output
         return held is not None and held[0].data[0] >> 4 == CONNACK
+
+    def forget_output(self) -> None:
+        """Drop what is held back and what would follow it."""
+        self._held_output = None
+        self.held_bytes = 0
+        self.waits_for = 0
+        self.link.take_output()
 
     def end(self, reason: str) -> None:
         """End the link; its session goes on or ends as its expiry says."""

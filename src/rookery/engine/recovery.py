@@ -48,6 +48,8 @@ class Recovery:
         self._retained: dict[int, str] = {}
         self._outbound: dict[int, list[OutboundRow]] = {}
         """By position: QoS 2 deliveries under way."""
+        self._apart: dict[int, list[OutboundRow]] = {}
+        """The same, of retained messages that subscriptions brought."""
         self.entries: int = 0
         """How many entries of the log were read."""
         self.damaged: int = 0
@@ -84,7 +86,7 @@ class Recovery:
         broker = self._broker
         principal = Principal(name=None, client_id=row.client_id)
         actor = broker.registry.restore(row.client_id, principal)
-        actor.number = row.number
+        actor.restored(row)
         actor.session.expiry_seconds = row.expiry_seconds
         if row.expiry_seconds:
             actor.session.outbound.owed = Owed(broker.committer.end())
@@ -150,6 +152,8 @@ class Recovery:
         if row.released or not row.position:
             # What is not in the log cannot be sent again, but its identifier may be held by the client.
             actor.session.outbound.released[row.packet_id] = True
+        elif row.apart:
+            self._apart.setdefault(row.position, []).append(row)
         else:
             self._outbound.setdefault(row.position, []).append(row)
 
@@ -174,11 +178,13 @@ class Recovery:
                 self._restore_retained(entry.message)
             if entry.targets:
                 for number in entry.targets:
-                    self._owe_target(number, entry.message)
+                    self._owe_target(number, entry.message, entry.share)
             else:
                 self._owe_matching(entry.message)
             for row in self._outbound.pop(position, NO_ROWS):
                 self._owe_begun(row, entry.message)
+            for row in self._apart.pop(position, NO_ROWS):
+                self._owe_apart(row, entry.message)
             size_bytes += len(data)
             if references.count(block) == before:
                 dead_bytes += len(data)
@@ -216,24 +222,17 @@ class Recovery:
                 )
                 self._owe(actor, delivery)
 
-    def _owe_target(self, number: int, message: Message) -> None:
+    def _owe_target(self, number: int, message: Message, share: str) -> None:
         actor = self._actors.get(number)
-        if actor is None:
-            return
-        share = ""
-        best: GrantedSubscription | None = None
-        for written, granted in actor.session.subscriptions.items():
-            if (
-                granted.share is not None
-                and granted.began <= message.position
-                and granted.qos_max > (0 if best is None else best.qos_max)
-                and matches(granted.topic_filter, message.topic)
-            ):
-                share = written
-                best = granted
-        if best is not None:
-            qos = min(message.qos, best.qos_max)
-            retain = message.retain and best.retain_as_published
+        granted = None if actor is None else actor.session.subscriptions.get(share)
+        if (
+            actor is not None
+            and granted is not None
+            and granted.qos_max
+            and granted.began <= message.position
+        ):
+            qos = min(message.qos, granted.qos_max)
+            retain = message.retain and granted.retain_as_published
             identifiers = actor.session.identifiers_for(message.topic, share)
             self._owe(actor, Delivery(message, qos, retain, identifiers, share, message.position))
 
@@ -273,10 +272,20 @@ class Recovery:
             )
             self._broker.committer.refer(message.position, 1)
 
+    def _owe_apart(self, row: OutboundRow, message: Message) -> None:
+        """A retained message that its client has begun to get, whatever its topic's is now."""
+        session = self._actors[row.number].session
+        if session.outbound.owed is not None:
+            identifiers = session.identifiers_for(message.topic, "")
+            session.outbound.inflight[row.packet_id] = Delivery(
+                message, 2, True, identifiers, "", -message.position
+            )
+            self._broker.committer.refer(message.position, 1)
+
     def _forget_lost(self) -> None:
         """Rows that name entries which are not there: clients let go of the identifiers."""
         committer = self._broker.committer
-        for rows in self._outbound.values():
+        for rows in (*self._outbound.values(), *self._apart.values()):
             for row in rows:
                 self._actors[row.number].session.outbound.released[row.packet_id] = True
         for topic in self._retained.values():

@@ -63,8 +63,7 @@ class Subscribing:
         session = actor.session
         known = session.subscriptions.get(written)
         is_new = known is None
-        # [MQTT-3.8.4-3] The same topic filter again replaces the subscription.
-        session.subscriptions[written] = GrantedSubscription(
+        granted = GrantedSubscription(
             topic_filter,
             share,
             qos_max,
@@ -74,6 +73,8 @@ class Subscribing:
             # What came while it was granted QoS 0 was never owed.
             self._broker.committer.end() if known is None or not known.qos_max else known.began,
         )
+        # [MQTT-3.8.4-3] The same topic filter again replaces the subscription.
+        session.subscriptions[written] = granted
         self._broker.router.subscribe(
             actor,
             Subscription(
@@ -88,7 +89,14 @@ class Subscribing:
         )
         self._broker.stats.subscriptions_made += 1
         if actor.durable:
-            self._keep(actor, written, session.subscriptions[written])
+            if (
+                known is not None
+                and known.kept_in <= self._broker.committer.durable
+                and granted.same_as(known)
+            ):
+                granted.kept_in = known.kept_in  # As most clients ask whenever they come back.
+            else:
+                self._keep(actor, written, granted)
         handling = request.retain_handling
         if share is None and (
             handling == RETAIN_ALWAYS or (handling == RETAIN_IF_NEW and is_new)
@@ -128,6 +136,7 @@ class Subscribing:
         committer = self._broker.committer
         row: SubscriptionRow | None = None
         if granted is not None:
+            granted.kept_in = committer.number
             row = SubscriptionRow(
                 actor.number,
                 written,

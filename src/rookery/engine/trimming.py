@@ -134,6 +134,7 @@ class Trimmer:
         self._mark(walk.take(min(WALK_POSITIONS, self.looks_max)))
         if walk.done:
             self._mark(owed.on_their_way())
+            self._mark(actor.session.outbound.apart())
             self._mark([delivery.position for delivery in actor.mailbox])
             self._walk = None
             self._actors.pop()
@@ -144,6 +145,8 @@ class Trimmer:
         self.looks += WALK_POSITIONS
         self._mark([message.position for message in cursor.take(WALK_POSITIONS, EVER)])
         if cursor.done:
+            # What is durable may still name what memory is done with.
+            self._mark(self._committer.held_back())
             self._cursor = None
             self._stage = TRIMMING
 

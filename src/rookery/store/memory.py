@@ -153,6 +153,10 @@ class MemoryStore:
             found.pop()
         return found
 
+    def full(self) -> bool:
+        """It never is."""
+        return False
+
     def problems(self) -> list[str]:
         """Nothing can go wrong with it that would leave it running."""
         return []

@@ -18,6 +18,9 @@ from rookery.records import (
 from rookery.store.blocks import encode_block
 from rookery.store.schema import TABLES
 
+_APART: Final = 2
+"""In the column ``released``: 0 and 1 say whether it is, and this that it is not and is sent apart."""
+
 Cell = str | bytes | int | float | None
 Row = Sequence[object]
 
@@ -49,8 +52,7 @@ def commit_cells(
         (key, key if taken else None) for key, taken in group.inbound.items()
     )
     outbound, outbound_gone = _parted(
-        (key, None if row is None else (row.number, row.packet_id, row.position, row.released))
-        for key, row in group.outbound.items()
+        (key, None if row is None else _outbound_cells(row)) for key, row in group.outbound.items()
     )
     retained, retained_gone = _parted(
         (topic, None if position is None else (topic, position))
@@ -121,6 +123,10 @@ def _session_cells(row: SessionRow) -> tuple[object, ...]:
     )
 
 
+def _outbound_cells(row: OutboundRow) -> tuple[object, ...]:
+    return (row.number, row.packet_id, row.position, _APART if row.apart else row.released)
+
+
 def _subscription_cells(row: SubscriptionRow) -> tuple[object, ...]:
     return (
         row.number,
@@ -177,8 +183,13 @@ def inbound_of(row: Row) -> tuple[int, int]:
 def outbound_of(row: Row) -> OutboundRow:
     """One QoS 2 delivery under way."""
     number, packet_id, position, released = row
+    state = _integer(released)
     return OutboundRow(
-        _integer(number), _integer(packet_id), _integer(position), _integer(released) != 0
+        _integer(number),
+        _integer(packet_id),
+        _integer(position),
+        state not in (0, _APART),
+        state == _APART,
     )
 
 

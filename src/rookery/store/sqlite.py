@@ -76,6 +76,10 @@ class SqliteStore:
         assert self._loop is not None, "the store is not open"
         return self._reader.read_blocks(self._loop, blocks)
 
+    def full(self) -> bool:
+        """Whether a message would still not find room, after a commit that failed."""
+        return self._writer.full
+
     def problems(self) -> list[str]:
         """What is wrong with the store now."""
         found = [*self._set_aside, *self._writer.problems()]

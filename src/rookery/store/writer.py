@@ -39,6 +39,8 @@ SHRINK_PAGES: Final = 256
 """Pages given back at a time, so that no commit waits long for it."""
 SHRINKS_PER_TICK: Final = 50
 ROOM_BYTES_MIN: Final = 65_536
+SPARE_PART: Final = 64
+"""One part in so many of the bytes allowed must be free before messages are taken again."""
 ALARM_PART: Final = 0.8
 """The part of the bytes allowed from which the operator is told."""
 
@@ -52,6 +54,8 @@ class Writer:
         self.live_bytes: int = 0
         """Bytes of the pages in use, as of the last look and the commits since."""
         self.file_bytes: int = 0
+        self.full: bool = False
+        """Whether messages were refused and there is no sign yet that there is room for them."""
         self._path = path
         self._synchronous = SYNCHRONOUS[durability]
         self._bytes_max = bytes_max
@@ -120,15 +124,24 @@ class Writer:
             self._check_room(connection, group)
             connection.execute(COMMIT, self._cells(group))
         except (sqlite3.Error, OSError, OverflowError) as error:
-            self._refused_bytes = group.entry_bytes
+            self._refuse(group)
             return self._failed(error)
         except StoreFault as fault:
-            self._refused_bytes = group.entry_bytes
+            self._refuse(group)
             self.problem = str(fault)
             return fault
-        self.problem = None
         self.live_bytes += group.entry_bytes
+        if group.entries or not self.full:
+            self.problem = None
+            self.full = False
+        else:
+            self._look_for_room(connection)
         return None
+
+    def _refuse(self, group: Group) -> None:
+        if group.entries:
+            self.full = True
+            self._refused_bytes = group.entry_bytes
 
     def _cells(self, group: Group) -> list[str | bytes | int | float | None]:
         now = self._wall()
@@ -182,13 +195,11 @@ class Writer:
                 (self._next_block, self._next_number, self._alive_at),
             )
             self._shrink(connection)
-            self._measure(connection)
+            self._look_for_room(connection)
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
         except StoreFault as fault:
             self.problem = str(fault)
-        else:
-            self._look_for_room()
 
     def _shrink(self, connection: sqlite3.Connection) -> None:
         """Give free pages back, unless a commit waits."""
@@ -201,14 +212,24 @@ class Writer:
             if not self._queue.empty():
                 return
 
-    def _look_for_room(self) -> None:
-        """Forget the problem once the commit that failed would find room: the next one may be far off."""
-        if self.problem is None:
+    def _look_for_room(self, connection: sqlite3.Connection) -> None:
+        """Measure; forget the problem once the commit that failed would find room, and some to spare.
+
+        Each refusal costs clients their links, so it must not come again with the next message.
+        """
+        try:
+            self._measure(connection)
+            room = shutil.disk_usage(self._path.parent).free
+        except (sqlite3.Error, OSError):
             return
-        room = shutil.disk_usage(self._path.parent).free
-        enough = room >= 2 * self._refused_bytes + ROOM_BYTES_MIN
-        if enough and self.live_bytes + self._refused_bytes <= self._bytes_max:
+        bytes_max = self._bytes_max
+        wanted = min(self._refused_bytes + bytes_max // SPARE_PART, bytes_max // 4)
+        if self.problem is None or (
+            room >= 2 * self._refused_bytes + ROOM_BYTES_MIN
+            and self.live_bytes + wanted <= bytes_max
+        ):
             self.problem = None
+            self.full = False
 
     def _measure(self, connection: sqlite3.Connection) -> None:
         self.live_bytes, _ = page_bytes(connection)

@@ -44,11 +44,31 @@ def test_over_the_bytes_allowed_messages_are_refused_and_all_else_passes(tmp_pat
         assert any("of the 1000000 that store.bytes_max allows" in text for text in problems[1:])
         # What makes room must pass, or there would never be any.
         assert await commit(store, group(20, sessions={1: session(1)})) is None
+        assert store.full()
+        assert store.problems() == problems, "that it passes makes no room"
         assert await commit(store, group(21, finished_blocks=list(range(1, blocks + 1)))) is None
+        assert not store.full()
+        assert store.problems() == []
         assert await commit(store, group(22, LARGE)) is None
 
     run(store, work)
     assert asyncio.run(opened(lambda: sqlite_store(tmp_path))).blocks == [22]
+
+
+def test_it_is_full_until_there_is_some_room_to_spare(tmp_path: Path):
+    store = sqlite_store(tmp_path, bytes_max=1_000_000)
+
+    async def work() -> None:
+        blocks = 0
+        while await commit(store, group(blocks + 1, b"x" * 10_000)) is None:
+            blocks += 1
+        freed = 0
+        while store.full():
+            freed += 1
+            assert await commit(store, group(200 + freed, finished_blocks=[freed])) is None
+        assert 2 <= freed <= 6, "more than the one message takes that was refused"
+
+    run(store, work)
 
 
 def test_the_operator_is_told_before_it_is_full(tmp_path: Path):
