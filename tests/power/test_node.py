@@ -220,7 +220,7 @@ def test_a_torn_database(tmp_path: Path):
         node = Observed(process)
         problem = node.node.event("store_problem")["problem"]
         found = re.search(
-            r"was damaged \(.+\) and lies now at (\S+); saved: (.+); lost: (.+)", problem, re.S
+            r"was damaged \(.+\) and lies now at (\S+); saved: (.+); lost: (.+)", problem, re.DOTALL
         )
         assert found, problem
         assert re.fullmatch(r"rookery\.db\.broken-\d{8}-\d{6}", Path(found[1]).name)

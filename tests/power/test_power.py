@@ -20,12 +20,12 @@ def figure(said: str, name: str) -> int:
 
 
 def test_nothing_that_was_synced_is_lost(capsys):
-    code = power.main(["--lives", "4", "--cuts", "40", "--seed", "1"])
+    code = power.main(["--lives", "3", "--cuts", "40", "--seed", "1"])
     said = capsys.readouterr().out
     assert code == 0, said
-    assert figure(said, "groups acknowledged") > 80
+    assert figure(said, "groups acknowledged") > 60
     assert figure(said, "operations that failed") > 10
-    assert figure(said, "power cuts") > 120
+    assert figure(said, "power cuts") > 90
     assert figure(said, "acknowledged and lost by a cut") == 0
     assert figure(said, "acknowledged and lost by a kill") == 0
 
