@@ -13,7 +13,9 @@ from rookery.store.upgrade import CONVERSIONS
 FILE: Final = "rookery.db"
 LOCK_FILE: Final = "rookery.lock"
 NEW_SUFFIX: Final = ".new"
-SIDE_SUFFIXES: Final = ("-wal", "-shm")
+LOG_SUFFIX: Final = "-wal"
+JOURNAL_SUFFIX: Final = "-journal"
+SIDE_SUFFIXES: Final = (LOG_SUFFIX, "-shm", JOURNAL_SUFFIX)
 """What SQLite keeps beside a database file; without them the file is not whole."""
 
 SQLITE_VERSION_MIN: Final = (3, 38, 0)
@@ -55,10 +57,21 @@ def check_features() -> None:
 
 def make_directory(directory: Path) -> None:
     """Make the store's directory, for its owner only, where it is not there yet."""
+    place = directory.absolute()
+    missing = [each for each in (place, *place.parents) if not each.exists()]
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Without its own name on the disk a directory is lost with all that is synced in it.
+        for made in reversed(missing):
+            sync_directory(made.parent)
     except OSError as error:
         raise StoreFault(f"{directory} cannot be made: {error.strerror}") from error
+    if not missing:
+        try:
+            # Whoever made it may have ended before that.
+            sync_directory(place.parent)
+        except PermissionError:
+            pass  # Then somebody else made it, and long ago.
 
 
 class DirectoryLock:
@@ -179,12 +192,17 @@ def sync_directory(directory: Path) -> None:
 
 
 def rename_whole(path: Path, target: Path) -> None:
-    """Rename a database file and then what belongs to it."""
+    """Rename a database file and then what belongs to it.
+
+    One after the other on the disk as well: a loss of power must not leave the file without its log, nor
+    the log beside the file that comes in its place.
+    """
     for suffix in ("", *SIDE_SUFFIXES):
         try:
             Path(f"{path}{suffix}").rename(f"{target}{suffix}")
         except FileNotFoundError:
             continue
+        sync_directory(path.parent)
 
 
 def remove_whole(path: Path) -> None:

@@ -29,6 +29,8 @@ from rookery.store.schema import KEYS, TABLES
 from rookery.store.upgrade import next_block_since_2, split_row
 
 BROKEN: Final = ".broken-"
+REPLACED: Final = ".replaced-"
+"""With a date behind it, the name of what was set aside: for its damage, or for a backup."""
 PROBES_MAX: Final = 200_000
 """How many keys in a damaged part of a table are looked up one by one."""
 NEW_IN_2: Final = ("kept",)
@@ -106,14 +108,21 @@ def finish_rename(directory: Path) -> None:
     if path.exists():
         remove_whole(new)
         return
-    broken = sorted(
-        each for each in directory.glob(f"{FILE}{BROKEN}*") if not each.name.endswith(SIDE_SUFFIXES)
+    aside = [
+        each
+        for word in (BROKEN, REPLACED)
+        for each in directory.glob(f"{FILE}{word}*")
+        if not each.name.endswith(SIDE_SUFFIXES)
+    ]
+    last = max(
+        aside, key=lambda each: (each.stat().st_ctime_ns, each.name.partition("-")[2]), default=None
     )
     for suffix in SIDE_SUFFIXES:
         stray = Path(f"{path}{suffix}")
         # SQLite would take the log of the one file for that of the other.
-        if stray.exists():
-            stray.rename(f"{broken[-1] if broken else stray}{suffix}")
+        if stray.exists() and last is not None:
+            stray.rename(f"{last}{suffix}")
+    sync_directory(directory)
     if new.exists():
         new.rename(path)
         sync_directory(directory)

@@ -24,6 +24,7 @@ from rookery.store.database import (
 from rookery.store.reader import Reader
 from rookery.store.rebuild import check, finish_rename, rebuild
 from rookery.store.rows import load
+from rookery.store.settle import settle
 from rookery.store.writer import Writer
 
 CHECKED: Final = 3
@@ -116,6 +117,7 @@ class SqliteStore:
     def _loaded(self) -> Loaded:
         finish_rename(self._directory)
         if self._path.exists():
+            settle(self._path)
             told = self._told()
             if told:
                 return self._rebuilt("; ".join(told[:CHECKED]))

@@ -18,6 +18,7 @@ from rookery.ports import Clock
 from rookery.records import Group
 from rookery.store.database import (
     SYNCHRONOUS,
+    connect_to_read,
     connect_to_write,
     fault_of,
     file_bytes,
@@ -65,12 +66,22 @@ class Writer:
         self._alive_at = 0.0
         self._refused_bytes = 0
         self._connection: sqlite3.Connection | None = None
+        self._keeper: sqlite3.Connection | None = None
+        """Does nothing but stay open: see ``connect``."""
         self._queue: SimpleQueue[tuple[Group, Done] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def connect(self) -> sqlite3.Connection:
-        """Open the connection; raises ``sqlite3.Error`` or ``StoreFault``. Off the loop."""
+        """Open the connection; raises ``sqlite3.Error`` or ``StoreFault``. Off the loop.
+
+        As long as anybody has the database open SQLite remembers where the log ends. Were this the only
+        connection, then closed after a commit that failed, the next one would read the log to know, take
+        what the failed commit had written for done, and build upon what no sync has brought to the disk.
+        """
         self._connection = connect_to_write(self._path, self._synchronous)
+        if self._keeper is None:
+            self._keeper = connect_to_read(self._path)
+            self._keeper.execute("SELECT count(*) FROM meta").fetchone()
         self._measure(self._connection)
         return self._connection
 
@@ -92,6 +103,9 @@ class Writer:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.close()
         self._disconnect()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:

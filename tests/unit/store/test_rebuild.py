@@ -1,6 +1,7 @@
 """Damaged files: the node starts, sets them aside and saves what can be read."""
 
 import asyncio
+import os
 import random
 import sqlite3
 from pathlib import Path
@@ -197,6 +198,21 @@ class TestNames:
         assert (tmp_path / "rookery.db").read_text() == "new"
         assert (tmp_path / "rookery.db.broken-1-wal").read_text() == "the old one's"
         assert not (tmp_path / "rookery.db-wal").exists()
+
+    @pytest.mark.parametrize("word", ["broken", "replaced"])
+    def test_a_log_that_was_left_behind_follows_the_file_set_aside_last(
+        self, tmp_path: Path, word: str
+    ):
+        for name in ("broken-1", "replaced-1", f"{word}-2"):
+            (tmp_path / f"rookery.db.{name}").write_text("old")
+            os.utime(tmp_path / f"rookery.db.{name}")
+        for suffix in ("-wal", "-journal"):
+            (tmp_path / f"rookery.db{suffix}").write_text("the last one's")
+        (tmp_path / "rookery.db.new").write_text("new")
+        finish_rename(tmp_path)
+        assert (tmp_path / f"rookery.db.{word}-2-wal").read_text() == "the last one's"
+        assert (tmp_path / f"rookery.db.{word}-2-journal").read_text() == "the last one's"
+        assert (tmp_path / "rookery.db").read_text() == "new"
 
     def test_a_new_file_beside_the_old_one_was_not_complete(self, tmp_path: Path):
         (tmp_path / "rookery.db").write_text("old")

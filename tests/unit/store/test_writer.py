@@ -166,6 +166,20 @@ def test_a_file_that_is_gone_is_not_begun_anew(tmp_path: Path):
     assert not (tmp_path / "rookery.db").exists()
 
 
+def test_the_log_is_not_closed_with_the_connection_that_writes(tmp_path: Path):
+    """Who opens it next would take what a failed commit has written into it for done."""
+    store = sqlite_store(tmp_path)
+
+    async def work() -> None:
+        assert await commit(store, group(1, b"x")) is None
+        store._writer._disconnect()
+        assert (tmp_path / "rookery.db-wal").exists()
+        assert await commit(store, group(2, b"x")) is None
+
+    run(store, work)
+    assert not (tmp_path / "rookery.db-wal").exists()
+
+
 SMALL_DISK = """
 import asyncio, resource, signal, sys
 from pathlib import Path
