@@ -176,6 +176,7 @@ class Admission:
             client.actor.publish_permissions.clear()
             client.link.send(auth_packet(connect, ReasonCode.SUCCESS, data))
             client.io.request_flush()
+            client.expire_at(verdict.principal.expires_at_wall)
             return
         try:
             self._attach(client, connect, verdict.principal, data)
@@ -186,6 +187,10 @@ class Admission:
         self, client: ClientLink, connect: Connect, principal: Principal, data: bytes | None
     ) -> None:
         broker = self._broker
+        assigned = ""
+        if not connect.client_id:
+            assigned = new_client_id()  # [MQTT-3.1.3-6]
+            principal.client_id = assigned  # Before any rule that speaks of the client id is asked.
         will = connect.will
         if will is not None:
             decision = broker.authorizer.may_publish(principal, will.topic, will.qos, will.retain)
@@ -194,9 +199,6 @@ class Admission:
                     ReasonCode.NOT_AUTHORIZED,
                     f"may not publish its will to {will.topic}: {decision.rule}",
                 )
-        assigned = ""
-        if not connect.client_id:
-            assigned = new_client_id()  # [MQTT-3.1.3-6]
         client_id = connect.client_id or assigned
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
@@ -220,6 +222,7 @@ class Admission:
         if present:
             self._resume(actor, client)
         client.io.request_flush()
+        client.expire_at(principal.expires_at_wall)
 
     def _open(self, client: ClientLink, connect: Connect) -> None:
         properties = connect.properties
@@ -352,7 +355,7 @@ class Admission:
 def attempt_of(client: ClientLink, connect: Connect) -> Attempt:
     """What the authenticator is told."""
     return Attempt(
-        client_id=connect.client_id,
+        client_id=client.client_id,  # In a re-authentication the assigned one, where it had none.
         username=connect.username,
         password=connect.password,
         address=client.address,
