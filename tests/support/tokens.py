@@ -31,8 +31,10 @@ def _made(algorithm: str, number: int) -> Any:
 
 
 def public_pem(algorithm: str, number: int = 0) -> bytes:
-    return private_key(algorithm, number).public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return (
+        private_key(algorithm, number)
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
 
 

@@ -65,9 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         subject = self.subject
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         shown = isinstance(self.connection, ssl.SSLSocket) and bool(self.connection.getpeercert())
-        asked = Asked(
-            self.command, self.path, dict(self.headers), body, shown, id(self.connection)
-        )
+        asked = Asked(self.command, self.path, dict(self.headers), body, shown, id(self.connection))
         subject.asked.append(asked)
         subject.arrived.release()
         reply = subject.answer(asked)

@@ -56,7 +56,9 @@ def _long(rule: object, attempt: Attempt) -> Iterator[Grant]:
         raise GrantFault(f"the permission {permission!r} of the acl is neither allow nor deny")
     action = rule.get("action")
     if not isinstance(action, str) or action not in ACTIONS:
-        raise GrantFault(f"the action {action!r} of the acl is none of {', '.join(SHORT_FORM.values())}")
+        raise GrantFault(
+            f"the action {action!r} of the acl is none of {', '.join(SHORT_FORM.values())}"
+        )
     if "topic" not in rule:
         raise GrantFault("a rule of the acl has no topic")
     retain = _retain(rule.get("retain"))

@@ -8,6 +8,7 @@ secret, and "none" is no algorithm of any key. When reading again fails, the key
 import asyncio
 import binascii
 import json
+import ssl
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from rookery.actors.tasks import Tasks
 from rookery.auth.source import SourceFault
-from rookery.auth.web import WebFault
+from rookery.auth.web import WebFault, ask, make_client, place_of
 from rookery.ports import Clock
 
 log: Final = structlog.get_logger("rookery.auth")
@@ -36,6 +37,7 @@ PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448Publ
 REFETCH_SECONDS_MIN: Final = 5.0
 """How often tokens with unknown keys may have the keys read again."""
 FILE_BYTES_MAX: Final = 1_048_576
+FETCH_SECONDS_MAX: Final = 5.0
 KEYS_MAX: Final = 100
 RSA_BITS_MIN: Final = 2048
 SECRET_BYTES_MIN: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -179,6 +181,28 @@ def from_file(path: Path, read: Callable[[bytes], Iterable[VerifyKey]]) -> Load:
 
     async def load() -> tuple[VerifyKey, ...]:
         return await asyncio.to_thread(now)
+
+    return load
+
+
+def from_url(
+    url: str, context: ssl.SSLContext, read: Callable[[bytes], Iterable[VerifyKey]]
+) -> Load:
+    """Keys that a web server has."""
+    place = place_of(url)
+
+    async def load() -> tuple[VerifyKey, ...]:
+        async with make_client(context, 1, FETCH_SECONDS_MAX, FETCH_SECONDS_MAX) as client:
+            try:
+                status, _, data = await ask(client, client.build_request("GET", url))
+            except WebFault as fault:
+                raise WebFault(f"{place}: {fault}") from fault
+        if status != 200:
+            raise WebFault(f"{place}: status {status}")
+        try:
+            return tuple(read(data))
+        except KeyFault as fault:
+            raise KeyFault(f"{place}: {fault}") from fault
 
     return load
 

@@ -31,11 +31,17 @@ def unknown_names(text: str) -> list[str]:
 
 
 def filled(
-    text: str, attempt: Attempt, escape: Callable[[str], str] = str, *, short: bool = False
+    text: str,
+    attempt: Attempt,
+    escape: Callable[[str], str] = str,
+    *,
+    short: bool = False,
+    absent: str | None = None,
 ) -> str:
     """Put what is known of a client into a text, in one pass: what a client says is never read again.
 
-    ``short`` takes ``%u`` and ``%c`` too. Raises ``NoValue`` where the client did not say it.
+    ``short`` takes ``%u`` and ``%c`` too. What the client did not say is ``absent``, and where that is
+    ``None`` too it raises ``NoValue``.
     """
 
     def value(place: re.Match[str]) -> str:
@@ -43,6 +49,8 @@ def filled(
         if name not in NAMES:
             raise NoValue(f"nothing is called {name!r}")
         found = value_of(name, attempt)
+        if found is None:
+            found = absent
         if found is None:
             raise NoValue(f"the client gave no {name}")
         return escape(found)

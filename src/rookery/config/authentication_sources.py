@@ -61,8 +61,7 @@ class JwtClaim(Section):
 
 
 class Jwt(Section):
-    """Clients that bring a signed token (JWT). One of `secret`, `secret_file`, `public_key`, `jwks_file` and
-    `jwks_url` says what tokens are checked by."""
+    """Clients that bring a signed token (JWT), checked by one of the keys named here."""
 
     taken_from: Literal["password", "username"] = "password"
     """Where in the CONNECT the token is."""

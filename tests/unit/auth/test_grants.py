@@ -62,7 +62,9 @@ def test_qualities_of_service_are_taken_exactly(qos, ranges):
     assert [(grant.qos_min, grant.qos_max) for grant in found] == ranges
 
 
-@pytest.mark.parametrize(("retain", "meant"), [(None, None), ("all", None), (True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("retain", "meant"), [(None, None), ("all", None), (True, True), (False, False)]
+)
 def test_retain(retain, meant):
     (grant,) = grants([rule(retain=retain)])
     assert grant.retain is meant

@@ -236,9 +236,7 @@ class TestClaims:
                 acl={"pub": ["u/%u"], "sub": ["#"]},
             ),
         )
-        found = check(
-            made, username_claim="name", superuser_claim="admin", groups_claim="roles"
-        )
+        found = check(made, username_claim="name", superuser_claim="admin", groups_claim="roles")
         assert isinstance(found, Accepted), found
         principal = found.principal
         assert (principal.name, principal.client_id) == ("Ann", "c1")

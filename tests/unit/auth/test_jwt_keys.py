@@ -15,15 +15,17 @@ from rookery.auth.jwt_keys import (
     VerifyKey,
     decode_secret,
     from_file,
+    from_url,
     key_set,
     public_key,
     secret_key,
 )
 from rookery.auth.source import SourceFault
-from rookery.auth.web import WebFault
-from tests.support.certificates import Authority
+from rookery.auth.web import WebFault, client_context
+from tests.support.certificates import Authority, make_certificates
 from tests.support.sources import TurnedClock
 from tests.support.tokens import jwk, jwks, private_pem, public_pem
+from tests.support.web_server import GARBAGE, HANG, RESET, Reply, web_server
 
 RSA_ALL = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 
@@ -252,6 +254,59 @@ class TestKeys:
             await keys.stop()
 
         asyncio.run(main())
+
+
+class TestAUrl:
+    def test_keys_are_rotated_and_read_again(self):
+        held = {"keys": jwks(jwk("ES256", "one"))}
+
+        async def main() -> None:
+            load = from_url(server.url("/keys?secret=x"), client_context(), key_set_of)
+            keys = Keys(load, TurnedClock(), 0.001, remote=True)
+            await keys.start()
+            assert [key.kid for key in keys.known] == ["one"]
+            held["keys"] = jwks(jwk("ES256", "one"), jwk("ES256", "two", 1))
+            while len(keys.known) < 2:
+                await asyncio.sleep(0.001)
+            await keys.stop()
+
+        with web_server(lambda asked: Reply(200, held["keys"])) as server:
+            asyncio.run(main())
+
+    def test_over_tls_by_an_authority_of_ones_own(self, tmp_path: Path):
+        made = make_certificates(tmp_path)
+
+        async def main(ca: Path) -> tuple[VerifyKey, ...]:
+            return await from_url(server.url(), client_context(ca), key_set_of)()
+
+        answer = Reply(200, jwks(jwk("RS256", "one")))
+        with web_server(lambda asked: answer, tls=made.server) as server:
+            assert [key.kid for key in asyncio.run(main(made.ca))] == ["one"]
+            with pytest.raises(WebFault, match="CERTIFICATE_VERIFY_FAILED"):
+                asyncio.run(main(made.other_ca))
+
+    @pytest.mark.parametrize(
+        ("reply", "fault"),
+        [
+            (Reply(500), "status 500"),
+            (Reply(302), "status 302"),
+            (Reply(200, b"<html>"), "no JWKS"),
+            (RESET, "127.0.0.1"),
+            (GARBAGE, "127.0.0.1"),
+            (HANG, "no answer in time"),
+        ],
+    )
+    def test_a_server_that_gives_none(self, reply, fault, monkeypatch):
+        monkeypatch.setattr("rookery.auth.jwt_keys.FETCH_SECONDS_MAX", 0.2)
+
+        async def main() -> None:
+            load = from_url(server.url("/keys?secret=x"), client_context(), key_set_of)
+            with pytest.raises((WebFault, KeyFault), match=fault) as caught:
+                await load()
+            assert "secret" not in str(caught.value)
+
+        with web_server(lambda asked: reply) as server:
+            asyncio.run(main())
 
 
 def key_set_of(data: bytes) -> tuple[VerifyKey, ...]:

@@ -78,8 +78,7 @@ def test_who_left_the_line_is_passed_over():
         slices.run(lambda: work(0))
         loop = asyncio.get_running_loop()
         first, gone, stays = (
-            loop.create_task(slices.run(lambda number=number: work(number)))
-            for number in (1, 2, 3)
+            loop.create_task(slices.run(lambda number=number: work(number))) for number in (1, 2, 3)
         )
         assert await first == 1
         gone.cancel()
