@@ -34,7 +34,7 @@ def test_a_crowd_is_served_in_slices_and_in_order():
     async def main() -> None:
         clock = TurnedClock()
         work, slices = Work(clock), Slices[int](clock, 100)
-        counter = asyncio.get_running_loop().create_task(work.count_turns())  # noqa: RUF006
+        counter = asyncio.get_running_loop().create_task(work.count_turns())
         begun = [slices.run(lambda number=number: work(number)) for number in range(20)]
         assert begun[:4] == [0, 1, 2, 3]
         waiting = [each for each in begun[4:] if isinstance(each, Awaitable)]
