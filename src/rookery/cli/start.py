@@ -46,7 +46,9 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     import signal
 
     from rookery.app import Node, tune_interpreter
-    from rookery.config import store_directory, warnings
+    from rookery.auth.watch import FileFault
+    from rookery.cli.access import stored_users
+    from rookery.config import base_directory, store_directory, warnings
     from rookery.net.listening import ListenFault
     from rookery.net.tls import TlsFileFault
     from rookery.observe.http import ListenError
@@ -56,14 +58,14 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    node = Node(loaded.config, store_directory(loaded))
+    node = Node(loaded.config, store_directory(loaded), base_directory(loaded))
     loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs, node)
     try:
         await node.start()
-    except (ListenFault, ListenError, StoreFault, TlsFileFault) as error:
+    except (FileFault, ListenFault, ListenError, StoreFault, TlsFileFault) as error:
         typer.echo(f"rookery: {error}", err=True)
         return 1
-    _banner(node, loaded, warnings(loaded.config))
+    _banner(node, loaded, warnings(loaded.config, stored_users(loaded)))
     tune_interpreter()
     while not stopping.is_set():
         try:

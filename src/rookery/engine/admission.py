@@ -181,6 +181,7 @@ class Admission:
             client.actor.publish_permissions.clear()
             client.link.send(auth_packet(connect, ReasonCode.SUCCESS, data))
             client.io.request_flush()
+            client.expire_at(verdict.principal.expires_at_wall)
             return
         try:
             self._attach(client, connect, verdict)
@@ -194,7 +195,7 @@ class Admission:
         self._check_length(client_id)
         # [MQTT-3.2.2-16] Only who brought none is told: for others the property is not meant.
         assigned = "" if connect.client_id else client_id
-        principal.client_id = client_id
+        principal.client_id = client_id  # Before any rule that speaks of it is asked.
         will = connect.will
         if will is not None:
             decision = broker.authorizer.may_publish(principal, will.topic, will.qos, will.retain)
@@ -224,6 +225,7 @@ class Admission:
         if present:
             self._resume(actor, client)
         client.io.request_flush()
+        client.expire_at(principal.expires_at_wall)
 
     def _open(self, client: ClientLink, connect: Connect) -> None:
         properties = connect.properties
@@ -333,7 +335,7 @@ class Admission:
 def attempt_of(client: ClientLink, connect: Connect) -> Attempt:
     """What the authenticator is told."""
     return Attempt(
-        client_id=connect.client_id,
+        client_id=client.client_id,  # In a re-authentication the assigned one, where it had none.
         username=connect.username,
         password=connect.password,
         address=client.address,
