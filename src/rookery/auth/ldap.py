@@ -67,9 +67,7 @@ class LdapSource:
         if not attempt.password:
             return NotKnown(f"user {attempt.username!r} gave no password")
         if not is_text(attempt.password):
-            return Refused(
-                ReasonCode.BAD_USER_NAME_OR_PASSWORD, "the password is no text in UTF-8"
-            )
+            return Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "the password is no text in UTF-8")
         key = self._verified.key(
             attempt.username.encode(), attempt.password, attempt.client_id.encode()
         )

@@ -18,7 +18,7 @@ from rookery.auth.ldap_directory import (
     group_name,
 )
 from rookery.auth.placeholders import NoValue
-from rookery.auth.web import client_context
+from rookery.auth.tls_client import client_context
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.slapd import PEOPLE, Slapd, slapd
 from tests.support.sources import attempt
@@ -113,7 +113,23 @@ def test_an_entry_without_the_name_is_nobodys(directory):
 def test_no_name_makes_the_directory_fail(directory, how):
     """Else a client could have it left alone."""
     subject = directory(**how)
-    odd = ["\\", "(", ")", "*", "\\2a", "=", "a=b", "#", " ", "  ", "\t", "\u2028", "\u00e9", "+", ";"]
+    odd = [
+        "\\",
+        "(",
+        ")",
+        "*",
+        "\\2a",
+        "=",
+        "a=b",
+        "#",
+        " ",
+        "  ",
+        "\t",
+        "\u2028",
+        "\u00e9",
+        "+",
+        ";",
+    ]
     odd += ["\U0001f600", "x" * 65_535, "\\" * 1000, "<", ">", '"', ",", "\x7f", "\x01"]
     for name in odd:
         for password in ("x", "p" * 65_535, "\x01"):

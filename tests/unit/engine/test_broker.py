@@ -4,7 +4,7 @@ from collections import deque
 import pytest
 from structlog.testing import capture_logs
 
-from rookery.engine.broker import CRASHES_MAX, TIMERS_PER_TURN_MAX, Broker
+from rookery.engine.broker import CRASHES_MAX, TIMERS_PER_TURN_MAX, Broker, shown
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN
 from rookery.message import Delivery, node_message
@@ -261,3 +261,16 @@ def test_a_retained_message_that_is_not_over_yet_is_looked_at_again():
     assert engine.broker.retained.count == 1
     engine.wait(5)
     assert engine.broker.retained.count == 0
+
+
+@pytest.mark.parametrize(
+    ("username", "written"),
+    [
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmVk", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0."),
+        ("eyJ.a", "eyJ.a"),
+        ("ann.b.c", "ann.b.c"),
+        (None, None),
+    ],
+)
+def test_a_token_given_as_a_name_is_logged_without_its_signature(username, written):
+    assert shown(username) == written
