@@ -135,7 +135,7 @@ class TestTokens:
         with house.client() as client:
             client.connect("c1", user_name="x", password=a_token(exp=time.time() + 0.3))
             client.expect_silence()
-            client.expect_closed()
+            client.expect_closed(0xA0)
 
     def test_keys_that_are_rotated_while_the_node_runs(self, house: House):
         new = a_token(1, kid="new")
