@@ -19,7 +19,7 @@ from rookery.auth.ldap_directory import (
 )
 from rookery.auth.placeholders import NoValue
 from rookery.auth.tls_client import client_context
-from tests.support.certificates import Certificates, make_certificates
+from tests.support.certificates import Authority, Certificates, make_certificates
 from tests.support.slapd import PEOPLE, Slapd, slapd
 from tests.support.sources import attempt
 
@@ -192,11 +192,13 @@ class TestTls:
             subject.check(attempt("ann", "ann-secret"))
 
     @pytest.mark.parametrize("security", ["ldaps", "starttls"])
-    def test_of_another_host(self, certificates, tmp_path, security):
-        with slapd(tmp_path, certificates.ca, certificates.server_wrong_host) as other:
+    def test_of_another_host(self, tmp_path, security):
+        authority = Authority(tmp_path)
+        pair = authority.server(hosts=("localhost",))
+        with slapd(tmp_path, authority.certificate, pair) as other:
             port = other.tls_port if security == "ldaps" else other.port
             settings = DirectorySettings("127.0.0.1", port, security, 2, **SERVICE)
-            subject = Directory(settings, client_context(certificates.ca))
+            subject = Directory(settings, client_context(authority.certificate))
             with pytest.raises(DirectoryFault, match="atch"):
                 subject.check(attempt("ann", "ann-secret"))
             subject.close()
