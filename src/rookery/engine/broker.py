@@ -270,7 +270,7 @@ class Broker:
         self._log.warning(
             "client_refused",
             client_id=client.client_id,
-            username=None if connect is None else connect.username,
+            username=None if connect is None else shown(connect.username),
             address=client.address,
             listener=client.listener,
             reason=reason,
@@ -301,3 +301,10 @@ class Broker:
 
 def _no_turn() -> None:
     """Before the network drives the broker nobody needs a turn."""
+
+
+def shown(username: str | None) -> str | None:
+    """A user name for the log. One that is a signed token loses the signature, which makes it one."""
+    if username is not None and username.startswith("eyJ") and username.count(".") == 2:
+        return username[: username.rindex(".") + 1]
+    return username

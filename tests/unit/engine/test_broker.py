@@ -4,7 +4,7 @@ from collections import deque
 import pytest
 from structlog.testing import capture_logs
 
-from rookery.engine.broker import CRASHES_MAX, TIMERS_PER_TURN_MAX, Broker
+from rookery.engine.broker import CRASHES_MAX, TIMERS_PER_TURN_MAX, Broker, shown
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN
 from rookery.message import Delivery, node_message
@@ -300,3 +300,16 @@ class TestDeadlinesThatAreNotKept:
         peer.publish("t", b"", retain=True)
         assert engine.broker.timers.waiting == before
         assert engine.broker.retained_expiries == {}
+
+
+@pytest.mark.parametrize(
+    ("username", "written"),
+    [
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmVk", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0."),
+        ("eyJ.a", "eyJ.a"),
+        ("ann.b.c", "ann.b.c"),
+        (None, None),
+    ],
+)
+def test_a_token_given_as_a_name_is_logged_without_its_signature(username, written):
+    assert shown(username) == written
