@@ -167,14 +167,14 @@ def test_no_step_does_more_than_its_share():
     hose = Firehose()
     hose.trimmer.looks_max = 100
     most = 0
-    step = hose.trimmer.step
+    turn = hose.engine.turn
 
-    def counted() -> None:
+    def counted(*inputs) -> None:
         nonlocal most
-        step()
+        turn(*inputs)
         most = max(most, hose.trimmer.looks)
 
-    hose.engine.broker.trimmer.step = counted
+    hose.engine.turn = counted
     for number in range(300):
         hose.engine.connect(f"idle-{number}", **LASTING).drop()
     hose.run(10_000, 3)
