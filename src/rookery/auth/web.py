@@ -1,5 +1,6 @@
 """HTTP as the sources use it: one client, bounded in every direction."""
 
+import logging
 import ssl
 from typing import Final
 from urllib.parse import urlsplit
@@ -7,6 +8,11 @@ from urllib.parse import urlsplit
 import httpx
 
 RESPONSE_BYTES_MAX: Final = 1_048_576
+
+
+for _library in ("httpx", "httpcore"):
+    # They tell of every request, with all of its URL, where a password may stand.
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 
 class WebFault(Exception):

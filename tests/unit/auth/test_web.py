@@ -1,6 +1,7 @@
 """Answers of a real server, good ones and others."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,17 @@ class TestTls:
         with web_server(tls=getattr(made, which)) as server:
             with_client(work, ca=ca)
         assert server.asked == []
+
+
+def test_the_library_writes_no_url_into_the_log(caplog: pytest.LogCaptureFixture):
+    async def work(client: httpx.AsyncClient) -> None:
+        await ask(client, client.build_request("GET", server.url("/?password=hidden")))
+
+    caplog.set_level(logging.DEBUG)
+    with web_server() as server:
+        with_client(work)
+    assert "hidden" in server.asked[0].path
+    assert [record.name for record in caplog.records if record.name.startswith("http")] == []
 
 
 def test_a_url_for_people():
