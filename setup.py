@@ -36,6 +36,7 @@ SINGLE_MODULES = (
     "engine/stats",
     "engine/subscribing",
     "net/acceptor",
+    "net/handshakes",
     "net/link_io",
     "net/pollable",
     "net/poller",

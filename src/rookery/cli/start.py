@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,7 +11,7 @@ from rookery.cli.options import ConfigFile, Overrides, load_or_exit
 
 if TYPE_CHECKING:
     from rookery.app import Node
-    from rookery.config import Loaded
+    from rookery.config import Config, Loaded
     from rookery.observe.logs import Logs
 
 LOG_FLUSH_SECONDS = 10.0
@@ -47,8 +48,8 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
 
     from rookery.app import Node, tune_interpreter
     from rookery.config import store_directory, warnings
+    from rookery.net.certificates.options import TlsFileFault
     from rookery.net.listening import ListenFault
-    from rookery.net.tls import TlsFileFault
     from rookery.observe.http import ListenError
     from rookery.store.faults import StoreFault
 
@@ -57,6 +58,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
     node = Node(loaded.config, store_directory(loaded))
+    node.reload_actions.add("log", partial(_reload_log, logs, node))
     loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs, node)
     try:
         await node.start()
@@ -75,7 +77,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
 
 
 def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
-    """Read the configuration again and apply what can change while the node runs: the log level."""
+    """Read the configuration, its secrets and its certificates again, and apply what can change in a running node."""
     import os
 
     import structlog
@@ -88,11 +90,14 @@ def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
     except ConfigErrors as errors:
         log.error("config_refused", errors=[str(error) for error in errors.errors])
         return
-    logs.set_level(fresh.config.log.level)
-    node.broker.bind_log()
-    running, wanted = loaded.config.model_dump(), fresh.config.model_dump()
-    waiting = sorted(key for key in wanted if key != "log" and wanted[key] != running[key])
+    waiting = node.reload(fresh.config)
     log.warning("config_reloaded", log_level=logs.level, needs_restart=waiting)
+
+
+def _reload_log(logs: Logs, node: Node, config: Config) -> list[str]:
+    logs.set_level(config.log.level)
+    node.broker.bind_log()
+    return []
 
 
 def _banner(node: Node, loaded: Loaded, warnings: list[str]) -> None:

@@ -40,3 +40,27 @@ class TestListeners:
         with pytest.raises(ValidationError):
             Tls.model_validate({**TLS, "client_certificate": "required"})
         assert Tls.model_validate({**TLS, "client_certificate": "optional", "ca": "ca.pem"})
+
+    def test_revocation_lists_need_client_certificates(self):
+        with pytest.raises(ValidationError, match="clients are not asked for certificates"):
+            Tls.model_validate({**TLS, "crl": "crl.pem"})
+        asked = {"client_certificate": "optional", "ca": "ca.pem", "crl": "crl.pem"}
+        assert Tls.model_validate({**TLS, **asked})
+
+    def test_ciphers_select_at_least_one(self):
+        found = problems(
+            {"listeners": [{"type": "tls", "port": 1, "tls": TLS | {"ciphers": "NONE"}}]}
+        )
+        ((path, text),) = found
+        assert path[-1] == "ciphers"
+        assert text.startswith("must be a list of ciphers as `openssl ciphers` takes it")
+        assert Tls.model_validate({**TLS, "ciphers": "ECDHE+AESGCM:!AES128"})
+
+    def test_further_certificates_have_hosts(self):
+        more = [TLS | {"hosts": ["a.example", "*.b.example"]}]
+        assert Tls.model_validate({**TLS, "certificates": more}).certificates[0].hosts == (
+            "a.example",
+            "*.b.example",
+        )
+        with pytest.raises(ValidationError):
+            Tls.model_validate({**TLS, "certificates": [TLS | {"hosts": ["a.*.example"]}]})
