@@ -10,6 +10,8 @@ import typer
 from rookery.cli.options import ConfigFile, Overrides, load_or_exit
 
 if TYPE_CHECKING:
+    import asyncio
+
     from rookery.app import Node
     from rookery.config import Config, Loaded
     from rookery.observe.logs import Logs
@@ -59,13 +61,18 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
         loop.add_signal_handler(signum, stopping.set)
     node = Node(loaded.config, store_directory(loaded))
     node.reload_actions.add("log", partial(_reload_log, logs, node))
-    loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs, node)
+    reloading = asyncio.Lock()
+
+    def reload_soon() -> None:
+        node.broker.tasks.start("reload", _reload(loaded, logs, node, reloading))
+
+    loop.add_signal_handler(signal.SIGHUP, reload_soon)
     try:
         await node.start()
     except (ListenFault, ListenError, StoreFault, TlsFileFault) as error:
         typer.echo(f"rookery: {error}", err=True)
         return 1
-    _banner(node, loaded, warnings(loaded.config))
+    _banner(node, loaded, warnings(loaded.config, loaded.references))
     tune_interpreter()
     while not stopping.is_set():
         try:
@@ -76,8 +83,9 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     return 0
 
 
-def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
+async def _reload(loaded: Loaded, logs: Logs, node: Node, reloading: asyncio.Lock) -> None:
     """Read the configuration, its secrets and its certificates again, and apply what can change in a running node."""
+    import asyncio
     import os
 
     import structlog
@@ -85,12 +93,13 @@ def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
     from rookery.config import ConfigErrors, load
 
     log = structlog.get_logger("rookery.cli")
-    try:
-        fresh = load(loaded.source, os.environ, loaded.overrides)
-    except ConfigErrors as errors:
-        log.error("config_refused", errors=[str(error) for error in errors.errors])
-        return
-    waiting = node.reload(fresh.config)
+    async with reloading:  # The last one asked for must be the last one that is read.
+        try:
+            fresh = await asyncio.to_thread(load, loaded.source, os.environ, loaded.overrides)
+        except ConfigErrors as errors:
+            log.error("config_refused", errors=[str(error) for error in errors.errors])
+            return
+        waiting = node.reload(fresh.config)
     log.warning("config_reloaded", log_level=logs.level, needs_restart=waiting)
 
 

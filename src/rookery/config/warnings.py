@@ -1,15 +1,21 @@
 """What is allowed in a configuration but seldom meant."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
+from rookery.config.errors import Path
 from rookery.config.listeners import Listener
 from rookery.config.models import Config
 
+USERS: Path = ("broker", "auth", "users")
 
-def warnings(config: Config) -> list[str]:
-    """One sentence for each thing an operator should know before the node starts."""
-    return [*_access(config), *_users(config), *_listeners(config), *_store(config)]
+
+def warnings(config: Config, references: Container[Path] = ()) -> list[str]:
+    """One sentence for each thing an operator should know before the node starts.
+
+    ``references`` are the paths whose values the configuration only refers to.
+    """
+    return [*_access(config), *_users(config, references), *_listeners(config), *_store(config)]
 
 
 def _access(config: Config) -> Iterator[str]:
@@ -35,9 +41,13 @@ def _public(listener: Listener) -> bool:
         return host.lower() != "localhost"
 
 
-def _users(config: Config) -> Iterator[str]:
+def _users(config: Config, references: Container[Path]) -> Iterator[str]:
     auth = config.broker.auth
-    clear = [user.username for user in auth.users if not user.hashed]
+    clear = [
+        user.username
+        for index, user in enumerate(auth.users)
+        if not user.hashed and (*USERS, index, "password") not in references
+    ]
     if clear:
         yield (
             f"the configuration holds the passwords of {', '.join(clear)} in plain text: put their bcrypt "

@@ -23,8 +23,10 @@ def test_every_figure_is_told() -> None:
         'emqx_tls_reloads_total{listener="tls",result="done"} 4.0',
         'emqx_tls_reloads_total{listener="tls",result="failed"} 3.0',
         'emqx_tls_reload_failed{listener="tls"} 1.0',
-        ('emqx_cert_expiry_timestamp_seconds{file="/c.pem",listener="tls",serial="A1",'
-        'subject="localhost",use="certificate"} 1.8e+09'),
+        (
+            'emqx_cert_expiry_timestamp_seconds{file="/c.pem",listener="tls",serial="A1",'
+            'subject="localhost",use="certificate"} 1.8e+09'
+        ),
         "emqx_tls_handshakes_waiting 9.0",
     ]
 
