@@ -20,6 +20,7 @@ REASONS: Final = {
     "TLSV1_ALERT_UNKNOWN_CA": "the client does not trust the server's certificate",
     "SSLV3_ALERT_BAD_CERTIFICATE": "the client refused the server's certificate",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the client refused the server's certificate",
+    "TLSV1_ALERT_INTERNAL_ERROR": "the client gave up: does the certificate name the host it connects to?",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the client found the server's certificate expired",
 }
 """OpenSSL's names for the faults that people meet, in words that say what to look at."""

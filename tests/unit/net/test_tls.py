@@ -410,3 +410,19 @@ class TestResumption:
         MemoryClient(certificates, layer, client, session)
         assert layer.opened
         assert not layer.resumed()
+
+
+def test_a_client_that_gives_up_without_saying_why_is_told_with_a_guess(
+    certificates: Certificates,
+) -> None:
+    # mosquitto's clients send this alert when the certificate does not name their host.
+    client = client_context(certificates)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    layer = TlsLayer(listener(certificates))
+    layer.receive(outgoing.read())
+    with pytest.raises(LayerFault, match="does the certificate name the host it connects to"):
+        layer.receive(b"\x15\x03\x03\x00\x02\x02\x50")
