@@ -68,10 +68,10 @@ def same_but_tls(one: Listener, other: Listener) -> bool:
 
 
 def _ends(tls: ListenerTls) -> tuple[CertificateEnd, ...]:
-    # The same certificate twice would be the same series twice, which no scrape takes.
-    found = {
-        CertificateEnd(fact.use, str(fact.file), fact.subject, fact.serial, fact.not_after): None
-        for fact in tls.facts
-        if fact.not_after != float("inf")
-    }
-    return tuple(found)
+    # No scrape takes a series twice: of what cannot be told apart, what ends first counts.
+    found: dict[tuple[str, ...], CertificateEnd] = {}
+    for fact in sorted(tls.facts, key=lambda fact: fact.not_after):
+        if fact.not_after != float("inf"):
+            labels = (fact.use, str(fact.file), fact.subject, fact.serial)
+            found.setdefault(labels, CertificateEnd(*labels, ends=fact.not_after))
+    return tuple(found.values())

@@ -130,10 +130,12 @@ def test_a_node_without_tls_speaks_of_no_certificates() -> None:
 class TestFigures:
     def test_each_certificate_has_its_end(self, tmp_path: Path) -> None:
         pair = Authority(tmp_path).server()
-        twice = tmp_path / "twice.pem"
-        twice.write_bytes(2 * Authority(tmp_path, "ca2").certificate.read_bytes())
+        twice, lists = tmp_path / "twice.pem", tmp_path / "lists.pem"
+        other = Authority(tmp_path, "ca2")
+        twice.write_bytes(2 * other.certificate.read_bytes())
+        lists.write_bytes(b"".join(other.revoke(days=days).read_bytes() for days in (3, 2, 4)))
         tls = NodeTls(FakeClock())
-        given = tls_listener(pair, client_certificate="optional", ca=str(twice))
+        given = tls_listener(pair, client_certificate="optional", ca=str(twice), crl=str(lists))
         made = tls.open(Listener.model_validate(given))
         assert made is not None
         registry = CollectorRegistry()
@@ -146,9 +148,12 @@ class TestFigures:
         registry.register(tls.collector(FakePoller()))  # type: ignore[arg-type]
         text = generate_latest(registry).decode()
         ends = [line for line in text.splitlines() if line.startswith("emqx_cert_expiry")]
-        assert len(ends) == 2
-        assert f'file="{pair.certificate}"' in ends[0]
-        assert float(ends[0].rpartition(" ")[2]) == made.facts[0].not_after
+        by_use = {line.partition('use="')[2].partition('"')[0]: line for line in ends}
+        assert (len(ends), set(by_use)) == (3, {"certificate", "ca", "crl"})
+        assert f'file="{pair.certificate}"' in by_use["certificate"]
+        assert float(by_use["certificate"].rpartition(" ")[2]) == made.facts[0].not_after
+        next_lists = [fact.not_after for fact in made.facts if fact.use == "crl"]
+        assert float(by_use["crl"].rpartition(" ")[2]) == min(next_lists)
         assert 'emqx_tls_handshakes_total{listener="tcp",result="done"} 0.0' in text
 
     def test_a_listener_without_tls_has_none(self) -> None:

@@ -26,8 +26,8 @@ def _file_stamp(file: Path) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class Attempt:
-    """One try to make a context of the files: the context, or why there is none."""
+class Reading:
+    """One reading of the files: the context made of them, or why there is none."""
 
     def __init__(self, options: TlsOptions) -> None:
         # Looked at first: what changes meanwhile is then seen as a change.
@@ -49,9 +49,9 @@ class ListenerTls:
 
     def __init__(self, name: str, options: TlsOptions, now: float) -> None:
         """Raises ``TlsFileFault`` when the files are no good."""
-        attempt = Attempt(options)
-        if attempt.fault is not None:
-            raise attempt.fault
+        reading = Reading(options)
+        if reading.fault is not None:
+            raise reading.fault
         self.name = name
         self.wanted = options
         """What the configuration asks for now."""
@@ -60,8 +60,8 @@ class ListenerTls:
         self.tried_at = now
         self.reloads = 0
         self.reloads_failed = 0
-        self._attempt = attempt
-        self._made = self._whole(attempt)
+        self._reading = reading
+        self._made = self._whole(reading)
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -76,21 +76,21 @@ class ListenerTls:
     @property
     def tried(self) -> Stamp:
         """The state of the files when they were last read."""
-        return self._attempt.stamp
+        return self._reading.stamp
 
-    def accept(self, attempt: Attempt, now: float) -> None:
+    def accept(self, reading: Reading, now: float) -> None:
         """Use what was made; when it was not, go on with what is in use, and tell."""
-        self._attempt = attempt
+        self._reading = reading
         self.tried_at = now
-        if attempt.fault is not None:
-            self.fault = str(attempt.fault)
+        if reading.fault is not None:
+            self.fault = str(reading.fault)
             self.reloads_failed += 1
             return
         self.fault = None
         self.reloads += 1
-        self._made = self._whole(attempt)
+        self._made = self._whole(reading)
 
     @staticmethod
-    def _whole(attempt: Attempt) -> ServerContext:
-        assert attempt.made is not None
-        return attempt.made
+    def _whole(reading: Reading) -> ServerContext:
+        assert reading.made is not None
+        return reading.made

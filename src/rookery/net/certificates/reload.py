@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from rookery.net.certificates.facts import CertificateFacts, day
-from rookery.net.certificates.listener import Attempt, ListenerTls, Stamp, stamp_of
+from rookery.net.certificates.listener import ListenerTls, Reading, Stamp, stamp_of
 from rookery.net.certificates.options import TlsOptions
 from rookery.ports import Clock
 
@@ -68,8 +68,8 @@ class TlsReloader:
             old = self._clock.monotonic() - listener.tried_at >= TICKETS_SECONDS
             if asked or old or (rested and stamp != listener.tried):
                 changed = asked or stamp != listener.tried
-                attempt = await asyncio.to_thread(Attempt, wanted)
-                listener.accept(attempt, self._clock.monotonic())
+                reading = await asyncio.to_thread(Reading, wanted)
+                listener.accept(reading, self._clock.monotonic())
                 self._tell(listener, changed)
 
     def _tell(self, listener: ListenerTls, changed: bool) -> None:

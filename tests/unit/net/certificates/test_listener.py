@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rookery.net.certificates.listener import Attempt, ListenerTls, stamp_of
+from rookery.net.certificates.listener import ListenerTls, Reading, stamp_of
 from rookery.net.certificates.options import KeyPair, TlsFileFault, TlsOptions
 from tests.support.certificates import Authority
 
@@ -55,7 +55,7 @@ def test_what_was_made_is_used(tmp_path: Path) -> None:
     tls = ListenerTls("tls", options_of(tmp_path), 1.0)
     before, serial = tls.context, tls.facts[0].serial
     options = options_of(tmp_path)
-    tls.accept(Attempt(options), 2.0)
+    tls.accept(Reading(options), 2.0)
     assert tls.context is not before
     assert tls.facts[0].serial != serial
     assert tls.tried == stamp_of(options.files())
@@ -67,7 +67,7 @@ def test_what_could_not_be_made_leaves_the_former(tmp_path: Path) -> None:
     tls = ListenerTls("tls", options, 1.0)
     before, serial = tls.context, tls.facts[0].serial
     options.pair.private_key.write_text("half")
-    tls.accept(Attempt(options), 2.0)
+    tls.accept(Reading(options), 2.0)
     assert tls.context is before
     assert tls.facts[0].serial == serial
     assert (
@@ -75,5 +75,5 @@ def test_what_could_not_be_made_leaves_the_former(tmp_path: Path) -> None:
     )
     assert tls.tried == stamp_of(options.files())
     assert (tls.reloads, tls.reloads_failed) == (0, 1)
-    tls.accept(Attempt(options_of(tmp_path)), 3.0)
+    tls.accept(Reading(options_of(tmp_path)), 3.0)
     assert (tls.reloads, tls.reloads_failed, tls.fault) == (1, 1, None)
