@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +63,17 @@ def s_client(broker: RunningBroker, listener: str, *options: str) -> str:
     """What ``openssl s_client`` says of a connection on which it connects with MQTT."""
     host, port = broker.listener(listener)
     command = ["openssl", "s_client", "-connect", f"{host}:{port}", *options]
+    # Unbuffered: closing must not write to one that has given up by then.
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(CONNECT)
-        process.stdin.flush()
+        with suppress(BrokenPipeError):
+            process.stdin.write(CONNECT)
         said = b""
-        while CONNACK not in said and (more := process.stdout.read1()):
+        while CONNACK not in said and (more := process.stdout.read(65_536)):
             said += more
-        try:
-            process.stdin.close()
-        except BrokenPipeError:
-            pass
+        process.stdin.close()
         said += process.stdout.read()
         process.wait(SECONDS_MAX)
     return said.decode(errors="replace")
