@@ -39,6 +39,7 @@ SINGLE_MODULES = (
     "engine/subscribing",
     "engine/trimming",
     "net/acceptor",
+    "net/handshakes",
     "net/link_io",
     "net/pollable",
     "net/poller",

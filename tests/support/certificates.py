@@ -1,4 +1,7 @@
-"""Certificates made on the spot: a CA, a server, clients good and bad, and a CA nobody trusts."""
+"""Certificates made on the spot: a CA, an intermediate one, servers and clients good, bad and revoked.
+
+Keys are of P-256, so a whole set takes a few milliseconds and needs no cache.
+"""
 
 import datetime as dt
 import ipaddress
@@ -25,29 +28,62 @@ class Pair:
 class Authority:
     """A CA that writes its files, and those of whom it certifies, into one directory."""
 
-    def __init__(self, directory: Path, name: str = "ca") -> None:
+    def __init__(
+        self, directory: Path, name: str = "ca", above: "Authority | None" = None, days: float = 30
+    ) -> None:
+        """Certified by itself, or by the authority ``above`` it."""
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _subject(f"Test {name}")
+        self._above = above
         now = dt.datetime.now(dt.UTC)
         self._certificate = (
             x509.CertificateBuilder()
             .subject_name(self._name)
-            .issuer_name(self._name)
+            .issuer_name(self._name if above is None else above._name)
             .public_key(self._key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - 30 * DAY)
-            .not_valid_after(now + 30 * DAY)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .not_valid_after(now + days * DAY)
+            .add_extension(
+                x509.BasicConstraints(ca=True, path_length=1 if above is None else 0), critical=True
+            )
             .add_extension(_key_usage(ca=True), critical=True)
             .add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
             )
-            .sign(self._key, hashes.SHA256())
+            .sign(self._key if above is None else above._key, hashes.SHA256())
         )
         self.certificate = directory / f"{name}.pem"
         """The CA's own certificate, to be trusted."""
-        self.certificate.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+        self.certificate.write_bytes(self._pem)
+
+    @property
+    def _pem(self) -> bytes:
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def revoke(self, *pairs: Pair, days: float = 7, name: str = "crl") -> Path:
+        """Write a revocation list of these certificates, good for so many days from now."""
+        now = dt.datetime.now(dt.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - 20 * DAY)
+            .next_update(now + days * DAY)
+        )
+        for pair in pairs:
+            certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(certificate.serial_number)
+                .revocation_date(now - DAY)
+                .build()
+            )
+        path = self._directory / f"{name}.pem"
+        path.write_bytes(
+            builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        )
+        return path
 
     def server(
         self,
@@ -56,10 +92,14 @@ class Authority:
         hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1"),
         expired: bool = False,
         password: str | None = None,
+        days: float = 20,
     ) -> Pair:
         """Certify a server for these hosts, names and addresses alike."""
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        return self._certify(name, ExtendedKeyUsageOID.SERVER_AUTH, names, expired, password)
+        days = -10 if expired else days
+        return self._certify(
+            name, ExtendedKeyUsageOID.SERVER_AUTH, names if hosts else None, days, password
+        )
 
     def client(
         self,
@@ -67,18 +107,20 @@ class Authority:
         *,
         expired: bool = False,
         password: str | None = None,
+        days: float = 20,
         alternative_names: Sequence[x509.GeneralName] = (),
     ) -> Pair:
         """Certify a client; its common name is ``name``."""
         names = x509.SubjectAlternativeName(alternative_names) if alternative_names else None
-        return self._certify(name, ExtendedKeyUsageOID.CLIENT_AUTH, names, expired, password)
+        days = -10 if expired else days
+        return self._certify(name, ExtendedKeyUsageOID.CLIENT_AUTH, names, days, password)
 
     def _certify(
         self,
         name: str,
         usage: x509.ObjectIdentifier,
         alternative_names: x509.SubjectAlternativeName | None,
-        expired: bool,
+        days: float,
         password: str | None,
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -93,7 +135,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - 20 * DAY)
-            .not_valid_after(now - 10 * DAY if expired else now + 20 * DAY)
+            .not_valid_after(now + days * DAY)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -109,7 +151,8 @@ class Authority:
             builder = builder.add_extension(alternative_names, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         pair = Pair(self._directory / f"{name}.pem", self._directory / f"{name}.key")
-        pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        chain = b"" if self._above is None else self._pem
+        pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + chain)
         pair.private_key.write_bytes(_key_bytes(key, password))
         return pair
 
@@ -124,14 +167,24 @@ class Certificates:
     server_wrong_host: Pair
     client: Pair
     client_expired: Pair
+    client_revoked: Pair
+    crl: Path
+    """Of the CA, with the revoked client."""
     other_ca: Path
     client_of_other_ca: Pair
+    chained_server: Pair
+    """For ``chained.example``, with the certificate of an intermediate CA behind its own."""
+    chained_client: Pair
+    wildcard_server: Pair
+    """For ``*.wild.example``."""
 
 
 def make_certificates(directory: Path) -> Certificates:
     """Write a whole set of PEM files into the directory."""
     authority = Authority(directory, "ca")
     other = Authority(directory, "other-ca")
+    intermediate = Authority(directory, "intermediate", authority)
+    revoked = authority.client("client-revoked")
     return Certificates(
         ca=authority.certificate,
         server=authority.server(),
@@ -139,8 +192,13 @@ def make_certificates(directory: Path) -> Certificates:
         server_wrong_host=authority.server("server-wrong-host", hosts=("elsewhere.example",)),
         client=authority.client(),
         client_expired=authority.client("client-expired", expired=True),
+        client_revoked=revoked,
+        crl=authority.revoke(revoked),
         other_ca=other.certificate,
         client_of_other_ca=other.client("client-of-other-ca"),
+        chained_server=intermediate.server("chained-server", hosts=("chained.example",)),
+        chained_client=intermediate.client("chained-client"),
+        wildcard_server=authority.server("wildcard-server", hosts=("*.wild.example",)),
     )
 
 

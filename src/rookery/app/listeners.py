@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from rookery.config.listeners import Listener
+from rookery.config.listeners import Listener, ServerCertificate
 from rookery.net.acceptor import Transport
+from rookery.net.certificates.listener import ListenerTls
+from rookery.net.certificates.options import ALPN_MQTT, ALPN_WEBSOCKET, KeyPair, TlsOptions
 from rookery.net.listening import TcpSpec, UnixSpec
-from rookery.net.tls import server_context
 
 
 def spec_of(listener: Listener) -> TcpSpec | UnixSpec:
@@ -18,17 +19,34 @@ def spec_of(listener: Listener) -> TcpSpec | UnixSpec:
     return TcpSpec(listener.name, listener.host, listener.port, backlog=listener.backlog)
 
 
-def transport_of(listener: Listener) -> Transport:
+def transport_of(listener: Listener, tls: ListenerTls | None) -> Transport:
     """What lies between a listener's sockets and its links."""
-    context = None
-    if listener.tls is not None:
-        tls = listener.tls
-        context = server_context(
-            Path(tls.certificate),
-            Path(tls.private_key),
-            None if tls.ca is None else Path(tls.ca),
-            tls.client_certificate,
-            None if tls.password is None else tls.password.get_secret_value(),
-        )
     path = listener.path if listener.type in ("ws", "wss") else None
-    return Transport(listener.proxy_protocol, context, path)
+    return Transport(listener.proxy_protocol, tls, path)
+
+
+def tls_options_of(listener: Listener) -> TlsOptions | None:
+    """The TLS of a listener, if it has any."""
+    tls = listener.tls
+    if tls is None:
+        return None
+    return TlsOptions(
+        pair=_pair(tls),
+        more=tuple(_pair(each) for each in tls.certificates),
+        ca=None if tls.ca is None else Path(tls.ca),
+        client_certificate=tls.client_certificate,
+        crl=None if tls.crl is None else Path(tls.crl),
+        crl_check=tls.crl_check,
+        minimum_version=tls.minimum_version,
+        ciphers=tls.ciphers,
+        alpn=ALPN_WEBSOCKET if listener.type == "wss" else ALPN_MQTT,
+    )
+
+
+def _pair(given: ServerCertificate) -> KeyPair:
+    return KeyPair(
+        Path(given.certificate),
+        Path(given.private_key),
+        None if given.password is None else given.password.get_secret_value(),
+        given.hosts,
+    )

@@ -20,7 +20,9 @@ from rookery.actors.clock import SystemClock
 from rookery.app.authentication import make_authenticator
 from rookery.app.authorization import make_authorizer
 from rookery.app.listeners import spec_of, transport_of
+from rookery.app.reload import Reload
 from rookery.app.store import make_store
+from rookery.app.tls import NodeTls, same_but_tls
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
 from rookery.auth.watch import FileWatch
@@ -104,6 +106,10 @@ class Node:
         self._lag = LagProbe(self.broker.stats)
         self._loads = LoadAverages(self.broker.stats, self.broker.now)
         self._links = Links(self.broker)
+        self._tls = NodeTls(clock)
+        self.reload_actions = Reload(config)
+        """What takes up which part of a configuration that is read again."""
+        self.reload_actions.add("listeners", self._reload_listeners)
         self._acceptors: list[Acceptor] = []
         self._problems: set[str] = set()
         """What was wrong with the store when last looked."""
@@ -121,7 +127,7 @@ class Node:
             for listener in self.config.active_listeners:
                 self._open(listener, poller)
             if self.config.metrics.enabled:
-                await self._start_observer()
+                await self._start_observer(poller)
         except BaseException:
             await self.stop()
             raise
@@ -132,6 +138,9 @@ class Node:
         self.broker.tasks.start("load_averages", self._observe_load())
         self.broker.tasks.start("store_problems", self._watch_store())
         self.broker.tasks.start("watch_files", self._watch.run())
+        if self._tls.reloader.listeners:
+            self.broker.tasks.start("tls_reload", self._tls.reloader.run())
+            self.health.add_check("certificates", self._tls.check)
         self.health.add_check("listeners", self._check_listeners)
         self.health.add_check("commits", self._check_commits)
         self.health.mark_started()
@@ -197,7 +206,7 @@ class Node:
 
     def _open(self, listener: Listener, poller: Poller) -> None:
         assert listener.name is not None
-        transport = transport_of(listener)
+        transport = transport_of(listener, self._tls.open(listener))
         for sock in listen(spec_of(listener)):
             acceptor = Acceptor(sock, listener.name, transport, poller, self.broker, self._links)
             self._acceptors.append(acceptor)
@@ -205,11 +214,23 @@ class Node:
             if sock.family != socket.AF_UNIX:
                 self.ports[listener.name] = sock.getsockname()[1]
 
-    async def _start_observer(self) -> None:
+    def reload(self, config: Config) -> list[str]:
+        """Take up what can change while the node runs; the names of what needs a restart."""
+        return self.reload_actions.apply(config)
+
+    def _reload_listeners(self, config: Config) -> list[str]:
+        self._tls.reload(config)
+        running, wanted = self.config.active_listeners, config.active_listeners
+        same = len(running) == len(wanted) and all(map(same_but_tls, running, wanted))
+        return [] if same else ["listeners"]
+
+    async def _start_observer(self, poller: Poller) -> None:
         collector = NodeCollector(
             self.broker.stats, self._gauges, self._lag, self._clock, __version__, compiled()
         )
-        self._observer = ObserveServer(node_registry(collector), self.health)
+        registry = node_registry(collector)
+        registry.register(self._tls.collector(poller))
+        self._observer = ObserveServer(registry, self.health)
         host = self.config.metrics.host
         port = await self._observer.start(host, self.config.broker.metrics_port)
         self.ports["metrics"] = port

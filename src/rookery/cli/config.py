@@ -24,7 +24,7 @@ def check(config: ConfigFile = None, overrides: Overrides = None) -> None:
     from rookery.config import warnings
 
     loaded = load_or_exit(config, overrides)
-    for warning in warnings(loaded.config, stored_users(loaded)):
+    for warning in warnings(loaded.config, stored_users(loaded), loaded.references):
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{loaded.source or 'the configuration without a file'}: no errors")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,8 +10,10 @@ import typer
 from rookery.cli.options import ConfigFile, Overrides, load_or_exit
 
 if TYPE_CHECKING:
+    import asyncio
+
     from rookery.app import Node
-    from rookery.config import Loaded
+    from rookery.config import Config, Loaded
     from rookery.observe.logs import Logs
 
 LOG_FLUSH_SECONDS = 10.0
@@ -49,8 +52,8 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     from rookery.auth.watch import FileFault
     from rookery.cli.access import stored_users
     from rookery.config import base_directory, store_directory, warnings
+    from rookery.net.certificates.options import TlsFileFault
     from rookery.net.listening import ListenFault
-    from rookery.net.tls import TlsFileFault
     from rookery.observe.http import ListenError
     from rookery.store.faults import StoreFault
 
@@ -59,13 +62,19 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
     node = Node(loaded.config, store_directory(loaded), base_directory(loaded))
-    loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs, node)
+    node.reload_actions.add("log", partial(_reload_log, logs, node))
+    reloading = asyncio.Lock()
+
+    def reload_soon() -> None:
+        node.broker.tasks.start("reload", _reload(loaded, logs, node, reloading))
+
+    loop.add_signal_handler(signal.SIGHUP, reload_soon)
     try:
         await node.start()
     except (FileFault, ListenFault, ListenError, StoreFault, TlsFileFault) as error:
         typer.echo(f"rookery: {error}", err=True)
         return 1
-    _banner(node, loaded, warnings(loaded.config, stored_users(loaded)))
+    _banner(node, loaded, warnings(loaded.config, stored_users(loaded), loaded.references))
     tune_interpreter()
     while not stopping.is_set():
         try:
@@ -76,8 +85,9 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     return 0
 
 
-def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
-    """Read the configuration again and apply what can change while the node runs: the log level."""
+async def _reload(loaded: Loaded, logs: Logs, node: Node, reloading: asyncio.Lock) -> None:
+    """Read the configuration, its secrets and its certificates again, and apply what can change in a running node."""
+    import asyncio
     import os
 
     import structlog
@@ -85,16 +95,20 @@ def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
     from rookery.config import ConfigErrors, load
 
     log = structlog.get_logger("rookery.cli")
-    try:
-        fresh = load(loaded.source, os.environ, loaded.overrides)
-    except ConfigErrors as errors:
-        log.error("config_refused", errors=[str(error) for error in errors.errors])
-        return
-    logs.set_level(fresh.config.log.level)
-    node.broker.bind_log()
-    running, wanted = loaded.config.model_dump(), fresh.config.model_dump()
-    waiting = sorted(key for key in wanted if key != "log" and wanted[key] != running[key])
+    async with reloading:  # The last one asked for must be the last one that is read.
+        try:
+            fresh = await asyncio.to_thread(load, loaded.source, os.environ, loaded.overrides)
+        except ConfigErrors as errors:
+            log.error("config_refused", errors=[str(error) for error in errors.errors])
+            return
+        waiting = node.reload(fresh.config)
     log.warning("config_reloaded", log_level=logs.level, needs_restart=waiting)
+
+
+def _reload_log(logs: Logs, node: Node, config: Config) -> list[str]:
+    logs.set_level(config.log.level)
+    node.broker.bind_log()
+    return []
 
 
 def _banner(node: Node, loaded: Loaded, warnings: list[str]) -> None:

@@ -22,6 +22,8 @@ class Origin:
     line: int = 0
     """Counted from 1; 0 when the place is the whole file or no file."""
     column: int = 0
+    through: str = ""
+    """The files and variables that references in the value name."""
 
     @property
     def order(self) -> tuple[int, str, int, int]:
@@ -29,6 +31,10 @@ class Origin:
         return (_KINDS.index(self.kind), self.name, self.line, self.column)
 
     def __str__(self) -> str:
+        place = self._place()
+        return f"{place} (from {self.through})" if self.through else place
+
+    def _place(self) -> str:
         match self.kind:
             case "file":
                 return f"{self.name}:{self.line}:{self.column}" if self.line else self.name

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from rookery.config.errors import Origin, Path, dotted
 from rookery.config.load import Loaded
@@ -26,11 +26,11 @@ class Row:
 
 def explain(loaded: Loaded) -> list[Row]:
     """All values in the order of the models."""
-    return [Row(path, _value(loaded.config, path), at) for path, at in loaded.origins.items()]
+    return [Row(path, _value(loaded, path), at) for path, at in loaded.origins.items()]
 
 
-def _value(model: BaseModel, path: Path) -> bool | int | float | str | list[object] | None:
-    value: object = model
+def _value(loaded: Loaded, path: Path) -> bool | int | float | str | list[object] | None:
+    value: object = loaded.config
     for part in path:
         if isinstance(value, tuple) and isinstance(part, int):
             value = value[part]
@@ -38,6 +38,8 @@ def _value(model: BaseModel, path: Path) -> bool | int | float | str | list[obje
             value = getattr(value, str(part))
     if isinstance(value, SecretStr):
         return MASK
+    if path in loaded.references:
+        return loaded.references[path]  # What it stands for may be somebody's secret.
     if isinstance(value, tuple):
         return []  # One with entries has paths of its own below this one.
     assert value is None or isinstance(value, bool | int | float | str)

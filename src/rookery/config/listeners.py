@@ -1,33 +1,82 @@
 """The settings of the addresses that clients connect to."""
 
+import ssl
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, Strict
 
 from rookery.config.authentication import Anonymous, Order
 from rookery.config.sections import Expected, FilePath, Host, Port, Problem, Section
 
 
-class Tls(Section):
-    """The certificates of a listener."""
+def _ciphers(value: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(value)
+    except ssl.SSLError as error:
+        raise ValueError("selects no cipher") from error
+    return value
+
+
+TlsHost = Annotated[
+    str,
+    Field(pattern=r"^(\*\.)?[A-Za-z0-9._-]+$", max_length=255),
+    Expected("a host name, as example.com or *.example.com"),
+]
+Ciphers = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9:+!@=, _-]+$", max_length=1024),
+    AfterValidator(_ciphers),
+    Expected("a list of ciphers as `openssl ciphers` takes it, which selects at least one"),
+]
+
+
+class ServerCertificate(Section):
+    """A certificate that is shown to clients."""
 
     certificate: FilePath
-    """The PEM file with the listener's certificate, its chain after it."""
+    """The PEM file with the certificate, its chain after it."""
     private_key: FilePath
     """The PEM file with the certificate's private key."""
     password: Annotated[SecretStr, Field(min_length=1, max_length=1024)] | None = None
     """The password of an encrypted private key."""
+    hosts: Annotated[tuple[TlsHost, ...], Strict(False)] = ()
+    """The host names that clients ask for it by; `*.` at the beginning stands for one label. An empty list
+    stands for the names in the certificate."""
+
+
+class Tls(ServerCertificate):
+    """The certificates of a listener, and whom it talks to. Files are read again when they change."""
+
+    certificates: Annotated[tuple[ServerCertificate, ...], Strict(False)] = ()
+    """Further certificates, each for clients that ask for one of its hosts. All others are shown the one
+    above."""
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+    """The oldest version of TLS that is spoken."""
+    ciphers: Ciphers | None = None
+    """The cipher suites of TLS 1.2, as OpenSSL names and selects them; at null those with forward secrecy and
+    authenticated encryption (`ECDHE+AESGCM:ECDHE+CHACHA20`). Those of TLS 1.3 are always such."""
     ca: FilePath | None = None
     """The PEM file with the authorities whose client certificates are believed."""
     client_certificate: Literal["none", "optional", "required"] = "none"
     """Whether clients are asked for a certificate, and whether one without is turned away."""
+    crl: FilePath | None = None
+    """The PEM file with the revocation lists of these authorities, one after the other. Client certificates on
+    them are refused; so is any, once the list of its authority is out of date."""
+    crl_check: Literal["leaf", "chain"] = "leaf"
+    """Whether only the client's own certificate is looked up in `crl`, or those of its authorities too, which
+    then must have lists there."""
 
     def _problems(self) -> Iterable[Problem]:
         if self.client_certificate != "none" and self.ca is None:
             yield (
                 ("ca",),
                 "is missing: client certificates are checked against the PEM file it names",
+            )
+        if self.client_certificate == "none" and self.crl is not None:
+            yield (
+                ("crl",),
+                "is of no use: clients are not asked for certificates; set client_certificate",
             )
 
 

@@ -6,7 +6,7 @@ then told with the origin of the value it refused.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -16,6 +16,7 @@ from rookery.config.errors import DEFAULT, ConfigError, ConfigErrors, Origin, Pa
 from rookery.config.messages import sentences, unknown_key
 from rookery.config.models import Config
 from rookery.config.schema import setting_at
+from rookery.config.secrets import References
 from rookery.config.sections import TOLERATE_PROBLEMS
 from rookery.config.sources import (
     FILE_VARIABLE,
@@ -41,6 +42,8 @@ class Loaded:
     """The file that was read."""
     overrides: tuple[str, ...] = ()
     """What the command line set, for loading again."""
+    references: Mapping[Path, str] = field(default_factory=dict)
+    """What was written where a text refers to files or variables, by its path."""
 
 
 def find_file(option: FilePath | None, environ: Mapping[str, str]) -> FilePath | None:
@@ -65,11 +68,13 @@ def load(
     plain, own = read_environment(environ or {}, errors)
     for assignment in (*plain, *own, *read_overrides(overrides, errors)):
         tree = _laid(tree, assignment, errors)
-    config = _validated(tree, errors)
+    references = References(environ or {}, errors)
+    tree = references.resolve(tree)
+    config = _validated(tree, errors, references)
     if errors or config is None:
         raise ConfigErrors(errors)
     origins = {found: _origin(tree, found) for found in _values(config, ())}
-    return Loaded(config, origins, path, tuple(overrides))
+    return Loaded(config, origins, path, tuple(overrides), references.written)
 
 
 def store_directory(loaded: Loaded) -> FilePath:
@@ -99,7 +104,7 @@ def _laid(tree: Node, assignment: Assignment, errors: list[ConfigError]) -> Node
         return tree
 
 
-def _validated(tree: Node, errors: list[ConfigError]) -> Config | None:
+def _validated(tree: Node, errors: list[ConfigError], references: References) -> Config | None:
     """Validate until no new error appears.
 
     A model checks how its settings go together only when each is right by itself. So what was refused is
@@ -107,13 +112,15 @@ def _validated(tree: Node, errors: list[ConfigError]) -> Config | None:
     (Only what depends on a section where a necessary setting is missing is still told later.)
     """
     data: Any = to_data(tree)
-    refused: set[Path] = set()
+    refused: set[Path] = set(references.unresolved)
     told: set[tuple[Path, str]] = set()
     while True:
         try:
             return Config.model_validate(data)
         except ValidationError as failed:
             details = failed.errors(include_url=False)
+        for detail in details:
+            detail["input"] = references.written.get(detail["loc"], detail["input"])
         found = [item for detail in details for item in sentences(detail)]
         new = [item for item in found if item not in told and not _covered(item[0], refused)]
         if not new:

@@ -29,6 +29,11 @@ A node runs without any configuration. What is set is read from four places; eac
 Where two places set the same section, the section has the keys of both; any other value, a list too, replaces
 the one before it. `rookery config show` tells the place each value came from, `rookery config check` tells
 every error at once. Relative paths of files start at the working directory.
+
+In any text, `${file:/run/secrets/name}` stands for what that file holds (without the newline at its end) and
+`${env:NAME}` for what that variable holds, alone or amid other text, in all four places. `$${file:` and `$${env:`
+stand for themselves without the first `$`. Both are read again on `SIGHUP`. `rookery config show`, errors and
+logs tell the reference and not what it stands for; of a secret setting they tell `***`.
 """
 
 SHORT_NAMES = """\

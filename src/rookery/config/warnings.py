@@ -1,21 +1,25 @@
 """What is allowed in a configuration but seldom meant."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from urllib.parse import urlsplit
 
+from rookery.config.errors import Path
 from rookery.config.listeners import Listener
 from rookery.config.models import Config
 
+USERS: Path = ("broker", "auth", "users")
 
-def warnings(config: Config, stored_users: int = 0) -> list[str]:
+
+def warnings(config: Config, stored_users: int = 0, references: Container[Path] = ()) -> list[str]:
     """One sentence for each thing an operator should know before the node starts.
 
     ``stored_users`` is how many users the store has: they are no part of the configuration.
+    ``references`` are the paths whose values the configuration only refers to.
     """
     return [
         *_access(config, stored_users),
-        *_users(config, stored_users),
+        *_users(config, stored_users, references),
         *_sources(config),
         *_listeners(config),
         *_store(config),
@@ -75,9 +79,13 @@ def _other_machine(host: str) -> bool:
         return host.lower() != "localhost"
 
 
-def _users(config: Config, stored_users: int) -> Iterator[str]:
+def _users(config: Config, stored_users: int, references: Container[Path]) -> Iterator[str]:
     auth = config.broker.auth
-    clear = [user.username for user in auth.users if not user.hashed]
+    clear = [
+        user.username
+        for index, user in enumerate(auth.users)
+        if not user.hashed and (*USERS, index, "password") not in references
+    ]
     if clear:
         yield (
             f"the configuration holds the passwords of {', '.join(clear)} in plain text: put their hashes "

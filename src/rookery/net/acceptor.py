@@ -1,13 +1,13 @@
 """A listener: accepts connections within the limits and makes a link of each."""
 
 import socket
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from rookery.actors.timers import Timed
 from rookery.engine.broker import Broker
+from rookery.net.certificates.listener import ListenerTls
 from rookery.net.layers import Layer, stacked
 from rookery.net.link_io import LinkIO
 from rookery.net.pollable import Pollable
@@ -25,7 +25,7 @@ class Transport:
     """What lies between the socket and the link of one listener's connections."""
 
     proxy_protocol: bool = False
-    tls: ssl.SSLContext | None = None
+    tls: ListenerTls | None = None
     websocket_path: str | None = None
 
 
@@ -135,7 +135,7 @@ class Acceptor(Pollable, Timed):
             proxy = ProxyLayer()
             layers.append(proxy)
         if transport.tls is not None:
-            tls = TlsLayer(transport.tls)
+            tls = TlsLayer(transport.tls.context, self._broker.clock.wall())
             layers.append(tls)
         if transport.websocket_path is not None:
             # A frame may hold several packets. [MQTT-6.0.0-2]

@@ -25,6 +25,7 @@ READ_BYTES_MAX: Final = 131_072
 BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 READABLE: Final = select.EPOLLIN
 WRITABLE: Final = select.EPOLLOUT
+FOREVER: Final = float("inf")
 LINGER_SECONDS: Final = 5.0
 """How long a client that was sent away may take to read its last packets."""
 
@@ -63,6 +64,11 @@ class LinkIO(LinkHandle, Pollable, Timed):
         self._linger_until: float = 0.0
         self._said_goodbye: bool = False
         self._open: bool = True
+        self._shaking: bool = tls is not None
+        self._waits_since: float = -1.0
+        """Since when the handshake waits for its turn; negative while it does not."""
+        self._waits_with: float = 0.0
+        """The deadline it had then."""
         self.client = ClientLink(broker, self, address, listener, broker.now)
         broker.timers.at(self.client.connect_by, self.client)
         poller.add(self._fd, self)
@@ -91,7 +97,9 @@ class LinkIO(LinkHandle, Pollable, Timed):
             self._broker.link_crashed(self.client, error)
 
     def _work_held(self, now: float) -> None:
-        if self._open and not self._closing:
+        if self._waits_since >= 0:
+            self._shake_on(now)
+        elif self._open and not self._closing:
             self.resume()
             self.client.work(now)
 
@@ -165,7 +173,27 @@ class LinkIO(LinkHandle, Pollable, Timed):
         if self._closing:
             self.abort()
 
+    def _wait_to_shake(self, now: float) -> None:
+        """Stand in the queue for the next turns. Not being read is no fault of the client's."""
+        self._waits_since = now
+        self._waits_with = self.client.connect_by
+        self.client.connect_by = FOREVER
+        self._poller.handshakes.waiting.append(self)
+        self._watch()
+
+    def _shake_on(self, now: float) -> None:
+        """Go on with the handshake, the deadline moved by the time that it waited."""
+        self.client.connect_by = self._waits_with + now - self._waits_since
+        self._waits_since = -1.0
+        if self._open and not self._closing:
+            self._broker.timers.at(self.client.connect_by, self.client)
+            self._watch()
+            self._read(now)
+
     def _read(self, now: float) -> None:
+        if self._shaking and not self._poller.handshakes.may_step():
+            self._wait_to_shake(now)
+            return
         try:
             data = self._sock.recv(self._read_bytes)
         except BlockingIOError:
@@ -191,11 +219,18 @@ class LinkIO(LinkHandle, Pollable, Timed):
 
     def _read_through(self, stack: Layer, data: bytes, now: float) -> None:
         fault: str | None = None
+        handshakes = self._poller.handshakes
+        shaking = self._shaking
+        if shaking:
+            handshakes.begin_step()
         try:
             data = stack.receive(data)
         except LayerFault as error:
             fault = error.text
             data = error.received
+        if shaking:
+            handshakes.end_step()
+            self._shaken(fault is not None)
         output = stack.take_output()
         if output:
             self._send(output)
@@ -207,6 +242,19 @@ class LinkIO(LinkHandle, Pollable, Timed):
             self._broker.log_refusal(self.client, "layer_fault", fault)
         if fault is not None or stack.received_eof:
             self.client.lost()
+
+    def _shaken(self, failed: bool) -> None:
+        """Count the handshake if this was its last step."""
+        tls = self._tls
+        if tls is not None and (tls.opened or failed):
+            self._shaking = False
+            counts = self._poller.handshakes.of(self.client.listener)
+            if not tls.opened:
+                counts.failed += 1
+            else:
+                counts.done += 1
+                if tls.resumed():
+                    counts.resumed += 1
 
     def _send(self, data: bytes) -> None:
         size = len(data)
@@ -261,7 +309,9 @@ class LinkIO(LinkHandle, Pollable, Timed):
             return
         output_bytes_max = self._broker.settings.limits.output_bytes_max
         # A client that does not read what it caused is not read from either.
-        self._reading = not self._paused and self.unsent_bytes <= output_bytes_max
+        self._reading = (
+            not self._paused and self._waits_since < 0 and self.unsent_bytes <= output_bytes_max
+        )
         self._poller.watch(self._fd, self._reading, self._pending is not None)
 
     def _lost(self) -> None:
@@ -291,6 +341,8 @@ class LinkIO(LinkHandle, Pollable, Timed):
         if not self._open:
             return
         self._open = False
+        if self._shaking:
+            self._shaken(True)
         self._poller.remove(self._fd)
         self._sock.close()
         if self._closing:

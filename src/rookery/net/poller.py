@@ -11,6 +11,7 @@ from typing import Final
 
 from rookery.actors.timers import TICK_SECONDS
 from rookery.engine.broker import Broker
+from rookery.net.handshakes import Handshakes
 from rookery.net.pollable import Pollable
 
 READABLE: Final = select.EPOLLIN
@@ -25,6 +26,7 @@ class Poller:
         """Who has output to write at the end of the turn."""
         self.unfinished: list[Pollable] = []
         """Who holds packets that the last turn had no room for."""
+        self.handshakes = Handshakes(broker.clock)
         self._broker = broker
         self._loop = loop
         self._epoll = select.epoll()
@@ -79,6 +81,7 @@ class Poller:
             self.unfinished = []
             for pollable in unfinished:
                 pollable.work(now)
+        self.handshakes.begin_turn(now)
         pollables = self._pollables
         for fd, mask in self._epoll.poll(0):
             pollable_ready = pollables.get(fd)
@@ -86,7 +89,7 @@ class Poller:
                 pollable_ready.ready(mask, now)
         broker.end_turn()
         self._flush(now)
-        if self.unfinished:
+        if self.unfinished or self.handshakes.waiting:
             self.request_turn()
 
     def _flush(self, now: float) -> None:

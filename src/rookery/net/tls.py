@@ -1,33 +1,27 @@
 """TLS on a byte stream: the server's side, by OpenSSL over memory buffers."""
 
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from rookery.net.certificates import read_certificate
+from rookery.net.certificates.peer import read_certificate
 from rookery.net.layers import Layer, LayerFault
 from rookery.ports import PeerCertificate
 
-ClientCertificate = Literal["none", "optional", "required"]
-
 READ_BYTES: Final = 65536
 """How much decrypted data is asked for at once; OpenSSL gives at most one record of 16 KB."""
-
-ALPN_PROTOCOLS: Final = ("mqtt", "http/1.1")
-"""What we speak inside TLS: MQTT itself, or the WebSocket upgrade. Clients that name neither are served too."""
 
 REASONS: Final = {
     "HTTP_REQUEST": "plain HTTP on a TLS listener",
     "HTTPS_PROXY_REQUEST": "plain HTTP on a TLS listener",
     "WRONG_VERSION_NUMBER": "not TLS: does the client connect without it?",
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate, and this listener requires one",
-    "UNSUPPORTED_PROTOCOL": "the client speaks no TLS version from 1.2 on",
+    "UNSUPPORTED_PROTOCOL": "the client speaks no TLS version that this listener takes",
     "NO_SHARED_CIPHER": "client and server have no cipher in common",
     "TLSV1_ALERT_UNKNOWN_CA": "the client does not trust the server's certificate",
     "SSLV3_ALERT_BAD_CERTIFICATE": "the client refused the server's certificate",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the client refused the server's certificate",
+    "TLSV1_ALERT_INTERNAL_ERROR": "the client gave up: does the certificate name the host it connects to?",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the client found the server's certificate expired",
 }
 """OpenSSL's names for the faults that people meet, in words that say what to look at."""
@@ -36,8 +30,10 @@ REASONS: Final = {
 class TlsLayer(Layer):
     """Decrypts what comes from below and encrypts what goes there."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, wall: float = 0.0) -> None:
+        """``wall`` is the time now: the certificate of a session that is resumed must last until then."""
         super().__init__()
+        self._wall = wall
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -63,7 +59,22 @@ class TlsLayer(Layer):
         except ssl.SSLError as error:
             self._receiving = self._sending = False
             raise LayerFault(f"TLS handshake failed: {_reason(error)}") from error
+        if self._tls.session_reused:
+            self._check_resumed()
         self.opened = True
+
+    def _check_resumed(self) -> None:
+        """Refuse a certificate that ended since: OpenSSL verifies none when a session is resumed.
+
+        One that was revoked since cannot come here: a new CRL makes a new context, and so new ticket keys.
+        """
+        certificate = self._tls.getpeercert() or {}
+        not_after = certificate.get("notAfter")
+        if isinstance(not_after, str) and ssl.cert_time_to_seconds(not_after) < self._wall:
+            self._receiving = self._sending = False
+            raise LayerFault(
+                "TLS handshake failed: the client's certificate is not accepted: certificate has expired"
+            )
 
     def _read(self) -> bytes:
         received: list[bytes] = []
@@ -112,6 +123,10 @@ class TlsLayer(Layer):
         encoded = self._tls.getpeercert(binary_form=True) if self.opened else None
         return None if encoded is None else read_certificate(encoded)
 
+    def resumed(self) -> bool:
+        """Whether the handshake took up an earlier session."""
+        return bool(self._tls.session_reused)
+
     def version(self) -> str | None:
         """Return the TLS version agreed on, ``TLSv1.3`` say; ``None`` before the handshake."""
         return self._tls.version()
@@ -131,88 +146,3 @@ def _reason(error: ssl.SSLError) -> str:
         return f"the client's certificate is not accepted: {error.verify_message}"
     name = error.reason or ""
     return REASONS.get(name) or name.replace("_", " ").lower() or str(error)
-
-
-class TlsFileFault(Exception):
-    """A certificate, key or CA file cannot be used; the text names the file and what is wrong with it."""
-
-
-def server_context(
-    certificate: Path,
-    private_key: Path,
-    ca: Path | None = None,
-    client_certificate: ClientCertificate = "none",
-    password: str | None = None,
-) -> ssl.SSLContext:
-    """Return the TLS settings of a listener: TLS 1.2 and later, the interpreter's choice of ciphers.
-
-    ``certificate`` may hold the chain up to the CA; ``ca`` holds the certificates that client certificates are
-    verified by; ``password`` decrypts ``private_key``. All files are PEM.
-
-    Raises:
-        TlsFileFault: a file is missing, unreadable, not what it should be, or does not fit the others.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Renegotiation lets a client make us compute at little cost of its own, and nobody needs it.
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.set_alpn_protocols(list(ALPN_PROTOCOLS))
-    _check_certificates(certificate, "certificate")
-    _load_key(context, certificate, private_key, password)
-    if client_certificate != "none":
-        if ca is None:
-            raise TlsFileFault(
-                f"client certificates are {client_certificate}, but no CA file is named"
-            )
-        _check_certificates(ca, "CA")
-        context.load_verify_locations(cafile=ca)
-        optional = client_certificate == "optional"
-        context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
-    return context
-
-
-def _check_certificates(path: Path, role: str) -> None:
-    """Check that the file holds certificates: OpenSSL's own errors do not say which file they mean."""
-    _check_readable(path, role)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cafile=path)
-    except ssl.SSLError as error:
-        raise TlsFileFault(f"{role} file {path} holds no valid certificate in PEM form") from error
-
-
-def _check_readable(path: Path, role: str) -> None:
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise TlsFileFault(f"{role} file {path} cannot be read: {error.strerror}") from error
-
-
-def _load_key(
-    context: ssl.SSLContext, certificate: Path, private_key: Path, password: str | None
-) -> None:
-    _check_readable(private_key, "private key")
-    try:
-        context.load_cert_chain(certificate, private_key, _password_of(private_key, password))
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            text = (
-                f"private key file {private_key} does not belong to certificate file {certificate}"
-            )
-        elif password is not None:
-            text = f"private key file {private_key} holds no private key in PEM form, or its password is wrong"
-        else:
-            text = f"private key file {private_key} holds no private key in PEM form"
-        raise TlsFileFault(text) from error
-
-
-def _password_of(private_key: Path, password: str | None) -> Callable[[], str]:
-    def answer() -> str:
-        # Without an answer of ours OpenSSL would ask at the terminal, and a service would wait there for ever.
-        if password is None:
-            raise TlsFileFault(
-                f"private key file {private_key} is encrypted and no password is given"
-            )
-        return password
-
-    return answer

@@ -9,6 +9,7 @@ def test_each_origin_has_a_name_for_people():
     assert str(Origin("environment", "MQTT_PORT")) == "environment MQTT_PORT"
     assert str(Origin("override", "a=1")) == "--set a=1"
     assert str(DEFAULT) == "default"
+    assert str(Origin("file", "a.yaml", 3, 5, "/run/x")) == "a.yaml:3:5 (from /run/x)"
 
 
 def test_a_path_is_written_with_dots_and_no_control_characters():

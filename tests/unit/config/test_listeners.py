@@ -1,10 +1,12 @@
 """Which settings of a listener go together."""
 
+import json
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from rookery.config import ConfigErrors, load
 from rookery.config.listeners import Tls
 from tests.support.config import problems
 
@@ -40,3 +42,27 @@ class TestListeners:
         with pytest.raises(ValidationError):
             Tls.model_validate({**TLS, "client_certificate": "required"})
         assert Tls.model_validate({**TLS, "client_certificate": "optional", "ca": "ca.pem"})
+
+    def test_revocation_lists_need_client_certificates(self):
+        with pytest.raises(ValidationError, match="clients are not asked for certificates"):
+            Tls.model_validate({**TLS, "crl": "crl.pem"})
+        asked = {"client_certificate": "optional", "ca": "ca.pem", "crl": "crl.pem"}
+        assert Tls.model_validate({**TLS, **asked})
+
+    def test_ciphers_select_at_least_one(self):
+        given = (
+            f"listeners={json.dumps([{'type': 'tls', 'port': 1, 'tls': TLS | {'ciphers': 'NO'}}])}"
+        )
+        with pytest.raises(ConfigErrors) as failed:
+            load(None, {}, [given])
+        assert "listeners.0.tls.ciphers: must be a list of ciphers as `openssl" in str(failed.value)
+        assert Tls.model_validate({**TLS, "ciphers": "ECDHE+AESGCM:!AES128"})
+
+    def test_further_certificates_have_hosts(self):
+        more = [TLS | {"hosts": ["a.example", "*.b.example"]}]
+        assert Tls.model_validate({**TLS, "certificates": more}).certificates[0].hosts == (
+            "a.example",
+            "*.b.example",
+        )
+        with pytest.raises(ValidationError):
+            Tls.model_validate({**TLS, "certificates": [TLS | {"hosts": ["a.*.example"]}]})

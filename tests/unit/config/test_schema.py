@@ -43,6 +43,7 @@ def test_passwords_are_secret_and_so_is_what_holds_them():
     assert secret == [
         f"broker.auth.users.{ENTRY}.password",
         f"listeners.{ENTRY}.tls.password",
+        f"listeners.{ENTRY}.tls.certificates.{ENTRY}.password",
         "authentication.jwt.secret",
         f"authentication.http.headers.{ENTRY}.value",
         f"authentication.scram.users.{ENTRY}.verifier",

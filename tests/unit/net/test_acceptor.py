@@ -8,9 +8,11 @@ from structlog.testing import capture_logs
 
 from rookery.mqtt.types import V5
 from rookery.net.acceptor import ACCEPTS_PER_TURN_MAX, Acceptor, Links, Transport
+from rookery.net.certificates.listener import ListenerTls
+from rookery.net.certificates.options import KeyPair, TlsOptions
 from rookery.net.layers import LayerStack
 from rookery.net.proxy_protocol import ProxyLayer
-from rookery.net.tls import TlsLayer, server_context
+from rookery.net.tls import TlsLayer
 from rookery.net.websocket import WebSocketLayer
 from tests.support.certificates import make_certificates
 from tests.support.engine import connect
@@ -174,7 +176,8 @@ class TestTransport:
 
     def test_each_alone_and_all_together(self, listening, tmp_path):
         pair = make_certificates(tmp_path).server
-        tls = server_context(pair.certificate, pair.private_key)
+        options = TlsOptions(KeyPair(pair.certificate, pair.private_key))
+        tls = ListenerTls("tls", options, 0.0)
         assert self.layers(listening()) == []
         assert self.layers(listening(Transport(proxy_protocol=True))) == [ProxyLayer]
         assert self.layers(listening(Transport(websocket_path="/mqtt"))) == [WebSocketLayer]

@@ -11,12 +11,13 @@ from rookery.mqtt.packets import Disconnect, PingReq, Subscribe, SubscriptionReq
 from rookery.net.layers import stacked
 from rookery.net.link_io import LINGER_SECONDS, READ_BYTES_MAX, READ_BYTES_MIN
 from rookery.net.proxy_protocol import ProxyLayer
-from rookery.net.tls import TlsLayer, server_context
+from rookery.net.tls import TlsLayer
 from rookery.net.websocket import WebSocketLayer
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.engine import FakeAuthorizer, connect, publish
 from tests.support.garbage import left_in_circles
 from tests.support.network import Far, Network, network
+from tests.support.tls import tls_context
 
 PROXY = b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 1883\r\n"
 
@@ -288,7 +289,7 @@ class TestLayers:
     def test_tls_and_websocket_one_upon_the_other(self, certificates: Certificates):
         with network() as net:
             pair = certificates.server
-            context = server_context(pair.certificate, pair.private_key)
+            context = tls_context(pair.certificate, pair.private_key)
             proxy, tls = ProxyLayer(), TlsLayer(context)
             stack = stacked([proxy, tls, WebSocketLayer("/mqtt", 100_000)])
             far, io = net.link(stack, tls, proxy)

@@ -2,18 +2,20 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rookery.net.certificates.options import ClientCertificate
 from rookery.net.layers import LayerFault
-from rookery.net.tls import ClientCertificate, TlsFileFault, TlsLayer, server_context
-from tests.support.certificates import Authority, Certificates, Pair, make_certificates
+from rookery.net.tls import TlsLayer
+from tests.support.certificates import Certificates, Pair, make_certificates
 from tests.support.layer_server import LayerServer, serving
+from tests.support.tls import tls_context
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 def listener(certificates: Certificates, client: ClientCertificate = "none") -> ssl.SSLContext:
     pair = certificates.server
-    return server_context(pair.certificate, pair.private_key, certificates.ca, client)
+    return tls_context(pair.certificate, pair.private_key, certificates.ca, client)
 
 
 def client_context(certificates: Certificates, pair: Pair | None = None) -> ssl.SSLContext:
@@ -91,7 +93,9 @@ def test_what_was_agreed_on_is_told(certificates: Certificates) -> None:
     assert (layer.version(), layer.cipher()) == (agreed[0], agreed[1] and agreed[1][0])
 
 
-@pytest.mark.parametrize(("offered", "selected"), [(["h2", "http/1.1"], "http/1.1"), (["x"], None)])
+@pytest.mark.parametrize(
+    ("offered", "selected"), [(["h2", "mqtt"], "mqtt"), (["http/1.1"], None), (["x"], None)]
+)
 def test_a_client_is_served_whatever_protocol_it_names(
     certificates: Certificates, offered: list[str], selected: str | None
 ) -> None:
@@ -179,7 +183,7 @@ def test_a_client_that_refuses_our_certificate_is_a_fault(
     certificates: Certificates, name: str
 ) -> None:
     pair: Pair = getattr(certificates, name)
-    context = server_context(pair.certificate, pair.private_key)
+    context = tls_context(pair.certificate, pair.private_key)
     with (
         connection(context, client_context(certificates)) as (tls, server),
         pytest.raises(ssl.SSLCertVerificationError),
@@ -196,7 +200,9 @@ def test_old_tls_is_refused(certificates: Certificates) -> None:
         client.minimum_version = client.maximum_version = ssl.TLSVersion.TLSv1_1
     with connection(listener(certificates), client) as (tls, server), pytest.raises(ssl.SSLError):
         tls.do_handshake()
-    assert server.fault == "TLS handshake failed: the client speaks no TLS version from 1.2 on"
+    assert server.fault == (
+        "TLS handshake failed: the client speaks no TLS version that this listener takes"
+    )
 
 
 @pytest.mark.parametrize(
@@ -221,11 +227,17 @@ def test_a_client_without_tls_is_told_apart(
 class MemoryClient:
     """OpenSSL's client without a socket, so that a test decides on every byte."""
 
-    def __init__(self, certificates: Certificates, layer: TlsLayer) -> None:
+    def __init__(
+        self,
+        certificates: Certificates,
+        layer: TlsLayer,
+        context: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._layer = layer
-        self.tls = client_context(certificates).wrap_bio(
-            self._incoming, self._outgoing, server_hostname="localhost"
+        self.tls = (context or client_context(certificates)).wrap_bio(
+            self._incoming, self._outgoing, server_hostname="localhost", session=session
         )
         while not layer.opened:
             try:
@@ -329,95 +341,88 @@ def test_any_bytes_are_tls_or_a_layer_fault(
     layer.close()
 
 
-def test_a_client_cannot_renegotiate_nor_compress(certificates: Certificates) -> None:
-    options = listener(certificates).options
-    assert ssl.OP_NO_RENEGOTIATION in options
-    assert ssl.OP_NO_COMPRESSION in options
-
-
-def test_an_encrypted_key_opens_with_its_password(tmp_path: Path) -> None:
-    pair = Authority(tmp_path).server(password="secret")
-    context = server_context(pair.certificate, pair.private_key, password="secret")
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-    assert context.verify_mode == ssl.CERT_NONE
-
-
-def bad_files(
-    tmp_path: Path, certificates: Certificates
-) -> dict[str, tuple[Path, Path, Path | None]]:
-    encrypted = Authority(tmp_path).server("encrypted", password="secret")
-    text = tmp_path / "text.pem"
-    text.write_text("not PEM")
-    good, missing = certificates.server, tmp_path / "missing.pem"
-    return {
-        f"certificate file {missing} cannot be read: No such file or directory": (
-            missing,
-            good.private_key,
-            None,
-        ),
-        f"certificate file {tmp_path} cannot be read: Is a directory": (
-            tmp_path,
-            good.private_key,
-            None,
-        ),
-        f"certificate file {text} holds no valid certificate in PEM form": (
-            text,
-            good.private_key,
-            None,
-        ),
-        f"certificate file {good.private_key} holds no valid certificate in PEM form": (
-            good.private_key,
-            good.private_key,
-            None,
-        ),
-        f"private key file {missing} cannot be read: No such file or directory": (
-            good.certificate,
-            missing,
-            None,
-        ),
-        f"private key file {text} holds no private key in PEM form": (good.certificate, text, None),
-        f"private key file {certificates.client.private_key} does not belong to certificate file"
-        f" {good.certificate}": (good.certificate, certificates.client.private_key, None),
-        f"private key file {encrypted.private_key} is encrypted and no password is given": (
-            encrypted.certificate,
-            encrypted.private_key,
-            None,
-        ),
-        "client certificates are required, but no CA file is named": (
-            good.certificate,
-            good.private_key,
-            None,
-        ),
-        f"CA file {text} holds no valid certificate in PEM form": (
-            good.certificate,
-            good.private_key,
-            text,
-        ),
-        f"CA file {missing} cannot be read: No such file or directory": (
-            good.certificate,
-            good.private_key,
-            missing,
-        ),
-    }
-
-
-def test_files_that_do_not_fit_are_named_with_what_is_wrong(
-    tmp_path: Path, certificates: Certificates
-) -> None:
-    for text, (certificate, private_key, ca) in bad_files(tmp_path, certificates).items():
-        with pytest.raises(TlsFileFault) as caught:
-            server_context(certificate, private_key, ca, "required")
-        assert str(caught.value) == text
-
-
-def test_a_wrong_password_is_named(tmp_path: Path) -> None:
-    pair = Authority(tmp_path).server(password="secret")
-    with pytest.raises(TlsFileFault, match="or its password is wrong"):
-        server_context(pair.certificate, pair.private_key, password="wrong")
-
-
 def test_a_lost_connection_is_not_an_end_in_good_order(certificates: Certificates) -> None:
     with connection(listener(certificates), client_context(certificates)) as (tls, server):
         tls.do_handshake()
         tls.shutdown(socket.SHUT_WR)
     assert not server.layer.received_eof
+
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+class TestResumption:
+    """What a client may save itself, and what it may not."""
+
+    def client(
+        self, certificates: Certificates, version: ssl.TLSVersion, pair: Pair | None
+    ) -> ssl.SSLContext:
+        context = client_context(certificates, pair)
+        context.minimum_version = context.maximum_version = version
+        return context
+
+    def session(
+        self, certificates: Certificates, server: ssl.SSLContext, client: ssl.SSLContext
+    ) -> ssl.SSLSession:
+        layer = TlsLayer(server)
+        made = MemoryClient(certificates, layer, client)
+        assert not layer.resumed()
+        assert made.decrypt(layer.send(b"x")) == b"x"  # The tickets of 1.3 come with the data.
+        assert made.tls.session is not None
+        return made.tls.session
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_a_session_is_taken_up_with_the_clients_certificate(
+        self, certificates: Certificates, version: ssl.TLSVersion
+    ) -> None:
+        server = listener(certificates, "required")
+        client = self.client(certificates, version, certificates.client)
+        session = self.session(certificates, server, client)
+        layer = TlsLayer(server)
+        made = MemoryClient(certificates, layer, client, session)
+        assert layer.resumed()
+        assert made.tls.session_reused
+        certificate = layer.peer_certificate()
+        assert certificate is not None
+        assert certificate.common_name == "client"
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_a_certificate_that_ended_since_is_not_accepted(
+        self, certificates: Certificates, version: ssl.TLSVersion
+    ) -> None:
+        server = listener(certificates, "required")
+        client = self.client(certificates, version, certificates.client)
+        session = self.session(certificates, server, client)
+        later = time.time() + 21 * 86_400
+        layer = TlsLayer(server, later)
+        with pytest.raises(LayerFault, match="certificate has expired"):
+            MemoryClient(certificates, layer, client, session)
+        assert not layer.opened
+        assert layer.receive(b"more") == b""
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_another_context_takes_up_none(
+        self, certificates: Certificates, version: ssl.TLSVersion
+    ) -> None:
+        client = self.client(certificates, version, certificates.client)
+        session = self.session(certificates, listener(certificates, "required"), client)
+        layer = TlsLayer(listener(certificates, "required"))
+        MemoryClient(certificates, layer, client, session)
+        assert layer.opened
+        assert not layer.resumed()
+
+
+def test_a_client_that_gives_up_without_saying_why_is_told_with_a_guess(
+    certificates: Certificates,
+) -> None:
+    # mosquitto's clients send this alert when the certificate does not name their host.
+    client = client_context(certificates)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    layer = TlsLayer(listener(certificates))
+    layer.receive(outgoing.read())
+    with pytest.raises(LayerFault, match="does the certificate name the host it connects to"):
+        layer.receive(b"\x15\x03\x03\x00\x02\x02\x50")

@@ -16,11 +16,12 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from rookery.net.layers import LayerFault, LayerStack
-from rookery.net.tls import TlsLayer, server_context
+from rookery.net.tls import TlsLayer
 from rookery.net.websocket import REQUEST_BYTES_MAX, WebSocketLayer
 from tests.support.certificates import Authority
 from tests.support.garbage import left_in_circles
 from tests.support.layer_server import PATIENCE_SECONDS, LayerServer, serving
+from tests.support.tls import tls_context
 
 MQTT = Subprotocol("mqtt")
 FRAME_BYTES_MAX = 1000
@@ -180,7 +181,7 @@ def test_a_ping_is_answered_with_its_data() -> None:
 def test_secure_websocket_is_websocket_on_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     pair = authority.server()
-    context = server_context(pair.certificate, pair.private_key)
+    context = tls_context(pair.certificate, pair.private_key)
     trusting = ssl.create_default_context(cafile=authority.certificate)
     with serving(lambda: LayerStack([TlsLayer(context), make_layer()]), 100) as (sock, server):
         with connect(

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from rookery.net.certificates import read_certificate
+from rookery.net.certificates.peer import read_certificate
 from rookery.ports import PeerCertificate
 from tests.support.certificates import DAY, Authority
 

@@ -1,0 +1,1 @@
+"""The certificates of listeners: their files, what they say, and the TLS contexts made of them."""
