@@ -22,8 +22,8 @@ QUIET = ["--set", "metrics.enabled=false"]
 LOCAL = ["--set", "listeners=[{type: tcp, host: 127.0.0.1, port: 0}]"]
 PROXIED = ["--set", "listeners=[{type: tcp, host: 0.0.0.0, port: 0, proxy_protocol: true}]"]
 STORM_CLIENTS = 200
-LAG_SECONDS_MAX = 0.1
-"""Ten hashes of the storm take longer than that; on a quiet machine it is a few milliseconds."""
+LAG_SECONDS_MAX = 1.0
+"""A quarter of what the storm takes where it is hashed on the loop; on a quiet machine it is milliseconds."""
 
 needs_mosquitto = pytest.mark.skipif(
     not (shutil.which("mosquitto_pub") and shutil.which("mosquitto_passwd")),
