@@ -21,7 +21,10 @@ from rookery.app.authentication import make_authenticator
 from rookery.app.authorization import make_authorizer
 from rookery.app.listeners import spec_of, transport_of
 from rookery.app.store import make_store
+from rookery.auth.access.file import AccessFile
+from rookery.auth.access.watch import AccessWatch
 from rookery.auth.users import UsersAuthenticator
+from rookery.auth.watch import FileWatch
 from rookery.config.listeners import Listener
 from rookery.config.models import Config
 from rookery.config.settings import to_settings
@@ -70,7 +73,10 @@ class Node:
     """One node."""
 
     def __init__(self, config: Config, directory: Path | None = None) -> None:
-        """``directory`` is where a durable store lies; durability ``memory`` needs none."""
+        """``directory`` is where the store and the access database lie.
+
+        Durability ``memory`` needs none; there is no access database then.
+        """
         self.config = config
         self.ports: dict[str, int] = {}
         """The TCP port each listener got, by its name, and ``metrics`` for the metrics port."""
@@ -79,11 +85,15 @@ class Node:
         self.health = Health()
         clock = SystemClock()
         self._clock = clock
+        self._access = AccessWatch(None if directory is None else AccessFile(directory))
+        """What users, rules and bans are read from while the node runs: each subscribes to its part."""
         self._authenticator = make_authenticator(config, clock)
         self._store = make_store(config, directory, clock)
         self.broker = Broker(
             to_settings(config), self._store, self._authenticator, make_authorizer(config), clock
         )
+        self._watch = FileWatch(self._request_turn)
+        self._watch.add(self._access)
         self._gauges = BrokerGauges(self.broker)
         self._lag = LagProbe(self.broker.stats)
         self._loads = LoadAverages(self.broker.stats, self.broker.now)
@@ -99,6 +109,7 @@ class Node:
         poller = Poller(self.broker, asyncio.get_running_loop())
         self._poller = poller
         try:
+            await self._watch.load()
             await self._recover()
             for listener in self.config.active_listeners:
                 self._open(listener, poller)
@@ -112,6 +123,7 @@ class Node:
         if self.config.mqtt.sys_interval_seconds:
             self.broker.tasks.start("sys_topics", self._publish_sys())
         self.broker.tasks.start("load_averages", self._observe_load())
+        self.broker.tasks.start("watch_files", self._watch.run())
         self.health.add_check("listeners", self._check_listeners)
         self.health.add_check("commits", self._check_commits)
         self.health.mark_started()
@@ -144,6 +156,7 @@ class Node:
             self._poller.stop()
             self._poller = None
         await self._store.close()
+        self._watch.close()
         if isinstance(self._authenticator, UsersAuthenticator):
             self._authenticator.close()
         log.info("node_stopped", node_id=self.config.broker.node_id)
@@ -163,6 +176,9 @@ class Node:
             damaged=recovery.damaged,
             seconds=round(self._clock.monotonic() - began, 3),
         )
+
+    def _request_turn(self) -> None:
+        self.broker.request_turn()  # The poller sets it only later.
 
     async def _drained(self) -> None:
         deadline = self._clock.monotonic() + DRAIN_SECONDS_MAX

@@ -46,6 +46,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     import signal
 
     from rookery.app import Node, tune_interpreter
+    from rookery.auth.watch import FileFault
     from rookery.config import store_directory, warnings
     from rookery.net.listening import ListenFault
     from rookery.net.tls import TlsFileFault
@@ -60,7 +61,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs, node)
     try:
         await node.start()
-    except (ListenFault, ListenError, StoreFault, TlsFileFault) as error:
+    except (FileFault, ListenFault, ListenError, StoreFault, TlsFileFault) as error:
         typer.echo(f"rookery: {error}", err=True)
         return 1
     _banner(node, loaded, warnings(loaded.config))

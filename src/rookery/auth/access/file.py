@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from rookery.auth.watch import FileFault
+
 FILE: Final = "access.db"
 APPLICATION_ID: Final = 0x524B4143
 VERSION: Final = 1
@@ -56,7 +58,7 @@ CREATE TABLE audit (
 """
 
 
-class AccessFault(Exception):
+class AccessFault(FileFault):
     """The access database cannot be used; the text says which file, why, and what to do."""
 
 
