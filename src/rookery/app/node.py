@@ -18,7 +18,7 @@ import structlog
 from rookery import __version__
 from rookery.actors.clock import SystemClock
 from rookery.app.authentication import make_authenticator
-from rookery.app.authorization import make_authorizer
+from rookery.app.authorization import Authorization, Origins
 from rookery.app.listeners import spec_of, transport_of
 from rookery.app.store import make_store
 from rookery.auth.access.file import AccessFile
@@ -72,10 +72,13 @@ def tune_interpreter() -> None:
 class Node:
     """One node."""
 
-    def __init__(self, config: Config, directory: Path | None = None) -> None:
+    def __init__(
+        self, config: Config, directory: Path | None = None, origins: Origins | None = None
+    ) -> None:
         """``directory`` is where the store and the access database lie.
 
-        Durability ``memory`` needs none; there is no access database then.
+        Durability ``memory`` needs none; there is no access database then. ``origins`` tell where each
+        setting was given.
         """
         self.config = config
         self.ports: dict[str, int] = {}
@@ -89,11 +92,17 @@ class Node:
         """What users, rules and bans are read from while the node runs: each subscribes to its part."""
         self._authenticator = make_authenticator(config, clock)
         self._store = make_store(config, directory, clock)
+        self._authorization = Authorization(config.authorization, origins or {})
         self.broker = Broker(
-            to_settings(config), self._store, self._authenticator, make_authorizer(config), clock
+            to_settings(config),
+            self._store,
+            self._authenticator,
+            self._authorization.authorizer,
+            clock,
         )
         self._watch = FileWatch(self._request_turn)
         self._watch.add(self._access)
+        self._authorization.watch(self._watch, self._access)
         self._gauges = BrokerGauges(self.broker)
         self._lag = LagProbe(self.broker.stats)
         self._loads = LoadAverages(self.broker.stats, self.broker.now)
@@ -160,6 +169,11 @@ class Node:
         if isinstance(self._authenticator, UsersAuthenticator):
             self._authenticator.close()
         log.info("node_stopped", node_id=self.config.broker.node_id)
+
+    def reload(self, config: Config, origins: Origins) -> None:
+        """Put into force what of another configuration can change while the node runs."""
+        self._authorization.reload(config.authorization, origins)
+        self.broker.request_turn()
 
     async def _recover(self) -> None:
         """Open the store and bring back what it holds."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from rookery.auth.rules import Action, Rule, Subject
+from rookery.auth.watch import FileFault
 
 ACCESS: Final[dict[str, tuple[bool, Action]]] = {
     "read": (True, "subscribe"),
@@ -25,7 +26,7 @@ FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 """More than any such file has; a wrong path may name something endless."""
 
 
-class AclFileFault(Exception):
+class AclFileFault(FileFault):
     """The file cannot be used; the text has a line ``file:line: what is wrong`` for each fault."""
 
 

@@ -57,7 +57,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    node = Node(loaded.config, store_directory(loaded))
+    node = Node(loaded.config, store_directory(loaded), loaded.origins)
     loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs, node)
     try:
         await node.start()
@@ -76,7 +76,10 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
 
 
 def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
-    """Read the configuration again and apply what can change while the node runs: the log level."""
+    """Read the configuration again and apply what can change while the node runs.
+
+    That is the log level and all rules of who may publish and subscribe to what.
+    """
     import os
 
     import structlog
@@ -91,8 +94,12 @@ def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
         return
     logs.set_level(fresh.config.log.level)
     node.broker.bind_log()
+    node.reload(fresh.config, fresh.origins)
     running, wanted = loaded.config.model_dump(), fresh.config.model_dump()
-    waiting = sorted(key for key in wanted if key != "log" and wanted[key] != running[key])
+    applied = ("log", "authorization")
+    waiting = sorted(key for key in wanted if key not in applied and wanted[key] != running[key])
+    if wanted["authorization"]["denied"] != running["authorization"]["denied"]:
+        waiting.append("authorization.denied")
     log.warning("config_reloaded", log_level=logs.level, needs_restart=waiting)
 
 

@@ -74,6 +74,14 @@ def read_rules(connection: Connection | None) -> list[Rule]:
     return [rule_of(text, number) for number, text in rows]
 
 
+def rules_in_use(connection: Connection | None) -> bool:
+    """Whether there ever was a rule: removing the last one does not open what the rules had closed."""
+    if connection is None:
+        return False
+    found = connection.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'rules'").fetchone()
+    return found is not None
+
+
 def stored_rules(file: AccessFile) -> list[Rule]:
     """All rules of a file. Raises ``AccessFault``."""
     with file.reading() as connection:
