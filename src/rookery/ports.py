@@ -12,6 +12,24 @@ from rookery.mqtt.types import ReasonCode
 from rookery.records import Group, Loaded
 
 
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """A client's verified certificate, as far as anybody asks about it."""
+
+    common_name: str = ""
+    """Of the subject; empty where it has none, as any text here."""
+    subject: str = ""
+    """The whole subject as RFC 4514 writes it: ``CN=meter-7,O=Example``."""
+    serial: str = ""
+    """The serial number in small hexadecimal digits."""
+    fingerprint_sha256: str = ""
+    """The SHA-256 of the certificate in small hexadecimal digits."""
+    dns_names: tuple[str, ...] = ()
+    """The alternative names of the subject, by their kinds."""
+    email_addresses: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Attempt:
     """What is known of a client when it asks to be let in."""
@@ -24,8 +42,8 @@ class Attempt:
     """The peer's host, from the PROXY header where one is believed; empty on a unix socket."""
     listener: str
     """The name of the listener it came by."""
-    certificate: Mapping[str, object] | None = None
-    """The verified client certificate, as ``ssl.SSLSocket.getpeercert`` tells it."""
+    certificate: PeerCertificate | None = None
+    """The verified client certificate, where the client showed one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +53,7 @@ class Grant:
     allow: bool
     action: Literal["publish", "subscribe", "all"]
     topic_filter: str
+    qos_min: int = 0
     qos_max: int = 2
     retain: bool | None = None
     """Whether only retained messages are meant, or only others; ``None`` means both."""
@@ -77,6 +96,8 @@ class Accepted:
 
     principal: Principal
     data: bytes | None = None
+    client_id: str = ""
+    """The client id the client is to have in place of its own; empty leaves it that."""
 
 
 @dataclass(slots=True)

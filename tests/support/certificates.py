@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +62,16 @@ class Authority:
         return self._certify(name, ExtendedKeyUsageOID.SERVER_AUTH, names, expired, password)
 
     def client(
-        self, name: str = "client", *, expired: bool = False, password: str | None = None
+        self,
+        name: str = "client",
+        *,
+        expired: bool = False,
+        password: str | None = None,
+        alternative_names: Sequence[x509.GeneralName] = (),
     ) -> Pair:
         """Certify a client; its common name is ``name``."""
-        return self._certify(name, ExtendedKeyUsageOID.CLIENT_AUTH, None, expired, password)
+        names = x509.SubjectAlternativeName(alternative_names) if alternative_names else None
+        return self._certify(name, ExtendedKeyUsageOID.CLIENT_AUTH, names, expired, password)
 
     def _certify(
         self,

@@ -39,6 +39,7 @@ from rookery.ports import (
     Authorizer,
     Challenge,
     Decision,
+    PeerCertificate,
     Principal,
     Refused,
     Store,
@@ -333,7 +334,7 @@ class FakeHandle(LinkHandle):
         self.closed = False
         self.paused = False
         self.stalls = False
-        self.peer_certificate: Mapping[str, object] | None = None
+        self.peer_certificate: PeerCertificate | None = None
 
     def request_flush(self) -> None:
         if not self.flush_requested:
@@ -356,7 +357,7 @@ class FakeHandle(LinkHandle):
     def resume(self) -> None:
         self.paused = False
 
-    def certificate(self) -> Mapping[str, object] | None:
+    def certificate(self) -> PeerCertificate | None:
         return self.peer_certificate
 
     def work(self, now: float) -> None:

@@ -20,7 +20,7 @@ from rookery.mqtt.properties import Properties
 from rookery.mqtt.reasons import FROM_SERVER
 from rookery.mqtt.topics import validate_topic_name
 from rookery.mqtt.types import DISCONNECT, PACKET_BYTES_LIMIT, V3_1, V5, ReasonCode
-from rookery.ports import Accepted, Attempt, Challenge, Principal, Refused
+from rookery.ports import Accepted, Attempt, Challenge, Refused
 from rookery.session.session import PendingWill
 
 if TYPE_CHECKING:
@@ -97,11 +97,7 @@ class Admission:
                 ReasonCode.QUOTA_EXCEEDED, f"there are {limits.connections_max} connections already"
             )
         client_id = connect.client_id
-        if len(client_id.encode()) > limits.client_id_bytes_max:
-            raise NotAdmitted(
-                ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
-                f"the client id is longer than {limits.client_id_bytes_max} bytes",
-            )
+        self._check_length(client_id)
         if not client_id and (
             connect.version == V3_1 or (connect.version != V5 and not connect.clean_start)
         ):
@@ -112,6 +108,14 @@ class Admission:
             not validate_topic_name(will.topic) or will.topic.count("/") >= limits.topic_levels_max
         ):
             raise NotAdmitted(ReasonCode.TOPIC_NAME_INVALID, "the will topic is not valid")
+
+    def _check_length(self, client_id: str) -> None:
+        bytes_max = self._limits.client_id_bytes_max
+        if len(client_id.encode()) > bytes_max:
+            raise NotAdmitted(
+                ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+                f"the client id is longer than {bytes_max} bytes",
+            )
 
     def _authenticate(
         self, client: ClientLink, connect: Connect
@@ -172,20 +176,25 @@ class Admission:
         client.exchange_running = False
         if client.actor is not None:
             client.stage = ATTACHED
+            verdict.principal.client_id = client.actor.client_id
             client.actor.principal = verdict.principal
             client.actor.publish_permissions.clear()
             client.link.send(auth_packet(connect, ReasonCode.SUCCESS, data))
             client.io.request_flush()
             return
         try:
-            self._attach(client, connect, verdict.principal, data)
+            self._attach(client, connect, verdict)
         except NotAdmitted as refusal:
             self._refuse(client, refusal.reason_code, refusal.text)
 
-    def _attach(
-        self, client: ClientLink, connect: Connect, principal: Principal, data: bytes | None
-    ) -> None:
+    def _attach(self, client: ClientLink, connect: Connect, verdict: Accepted) -> None:
         broker = self._broker
+        principal = verdict.principal
+        client_id = verdict.client_id or connect.client_id or new_client_id()  # [MQTT-3.1.3-6]
+        self._check_length(client_id)
+        # [MQTT-3.2.2-16] Only who brought none is told: for others the property is not meant.
+        assigned = "" if connect.client_id else client_id
+        principal.client_id = client_id
         will = connect.will
         if will is not None:
             decision = broker.authorizer.may_publish(principal, will.topic, will.qos, will.retain)
@@ -194,10 +203,6 @@ class Admission:
                     ReasonCode.NOT_AUTHORIZED,
                     f"may not publish its will to {will.topic}: {decision.rule}",
                 )
-        assigned = ""
-        if not connect.client_id:
-            assigned = new_client_id()  # [MQTT-3.1.3-6]
-        client_id = connect.client_id or assigned
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
         self._open(client, connect)
@@ -208,7 +213,7 @@ class Admission:
         if not present and broker.registry.removed_in > broker.committer.durable:
             # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.
             client.keep(broker.committer.must_keep())
-        told = self._connack_properties(client, connect, assigned, data)
+        told = self._connack_properties(client, connect, assigned, verdict.data)
         if not client.link.send(ConnAck(ReasonCode.SUCCESS, present, told)):
             # [MQTT-3.1.2-24] A client that cannot be told the limits cannot be served.
             client.disconnect(ReasonCode.PACKET_TOO_LARGE, END_PEER_FAULT, "")

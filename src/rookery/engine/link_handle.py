@@ -1,9 +1,10 @@
 """What the engine asks of a network connection; ``net.link_io`` provides it."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from mypy_extensions import mypyc_attr
+
+from rookery.ports import PeerCertificate
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -34,7 +35,7 @@ class LinkHandle:
         """Read again."""
         raise NotImplementedError
 
-    def certificate(self) -> Mapping[str, object] | None:
+    def certificate(self) -> PeerCertificate | None:
         """The client's verified certificate."""
         raise NotImplementedError
 
@@ -57,7 +58,7 @@ class ClosedHandle(LinkHandle):
     def resume(self) -> None:
         """Nothing can be read."""
 
-    def certificate(self) -> Mapping[str, object] | None:
+    def certificate(self) -> PeerCertificate | None:
         """Whoever asked for it got it at CONNECT."""
         return None
 

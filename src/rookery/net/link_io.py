@@ -7,7 +7,6 @@ sends no more, and this side reads no more from a client that does not read its 
 import select
 import socket
 from collections import deque
-from collections.abc import Mapping
 from typing import Final
 
 from rookery.actors.timers import Timed
@@ -19,6 +18,7 @@ from rookery.net.pollable import Pollable
 from rookery.net.poller import Poller
 from rookery.net.proxy_protocol import ProxyLayer
 from rookery.net.tls import TlsLayer
+from rookery.ports import PeerCertificate
 
 READ_BYTES_MIN: Final = 4_096
 READ_BYTES_MAX: Final = 131_072
@@ -145,7 +145,7 @@ class LinkIO(LinkHandle, Pollable, Timed):
             self._paused = False
             self._watch()
 
-    def certificate(self) -> Mapping[str, object] | None:
+    def certificate(self) -> PeerCertificate | None:
         """The client's verified certificate."""
         return None if self._tls is None else self._tls.peer_certificate()
 

@@ -1,12 +1,14 @@
 """TLS on a byte stream: the server's side, by OpenSSL over memory buffers."""
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
+from rookery.net.certificates import read_certificate
 from rookery.net.layers import Layer, LayerFault
+from rookery.ports import PeerCertificate
 
 ClientCertificate = Literal["none", "optional", "required"]
 
@@ -104,9 +106,13 @@ class TlsLayer(Layer):
         self._receiving = self._sending = False
         return self._outgoing.read()
 
-    def peer_certificate(self) -> Mapping[str, object] | None:
-        """Return the verified client certificate as ``ssl.SSLSocket.getpeercert`` tells it, if there is one."""
-        return (self._tls.getpeercert() or None) if self.opened else None
+    def peer_certificate(self) -> PeerCertificate | None:
+        """Return the verified client certificate, if there is one."""
+        # A certificate that was not asked for, and so not verified, would be told in binary form too.
+        if not self.opened or self._tls.context.verify_mode == ssl.CERT_NONE:
+            return None
+        encoded = self._tls.getpeercert(binary_form=True)
+        return None if encoded is None else read_certificate(encoded)
 
     def version(self) -> str | None:
         """Return the TLS version agreed on, ``TLSv1.3`` say; ``None`` before the handshake."""

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from rookery.engine.stats import END_NOT_AUTHORIZED
 from rookery.mqtt.packets import Auth, ConnAck, Disconnect, PingReq, PubAck
 from rookery.mqtt.types import PACKET_BYTES_LIMIT, V3_1, V3_1_1, V5, ReasonCode
-from rookery.ports import Accepted, Challenge, Principal, Refused
+from rookery.ports import Accepted, Challenge, PeerCertificate, Principal, Refused
 from tests.support.engine import (
     Engine,
     FakeAuthenticator,
@@ -56,6 +56,33 @@ class TestTheClientId:
     @pytest.mark.parametrize(("client_id", "code"), [("x" * 8, 0), ("x" * 9, 0x85), ("äöüé", 0)])
     def test_is_limited_in_bytes(self, client_id, code):
         assert connack(Engine(client_id_bytes_max=8).ask(connect(client_id))).reason_code == code
+
+
+class TestAClientIdThatTheAuthenticatorChose:
+    def engine(self, client_id: str, **limits: int) -> Engine:
+        accepted = Accepted(Principal("user"), client_id=client_id)
+        return Engine(authenticator=FakeAuthenticator(accepted), **limits)
+
+    def test_stands_in_place_of_the_clients_own(self):
+        engine = self.engine("chosen")
+        answer = connack(engine.ask(connect("mine")))
+        # The property would tell a client that it brought none.
+        assert answer.properties.assigned_client_identifier is None
+        assert list(engine.broker.registry.actors) == ["chosen"]
+        assert engine.broker.registry.actors["chosen"].principal.client_id == "chosen"
+
+    def test_is_told_to_who_brought_none(self):
+        answer = connack(self.engine("chosen").ask(connect("")))
+        assert answer.properties.assigned_client_identifier == "chosen"
+
+    def test_is_limited_like_any_other(self):
+        engine = self.engine("x" * 9, client_id_bytes_max=8)
+        assert connack(engine.ask(connect("a"))).reason_code == 0x85
+
+    def test_is_what_rules_see_of_a_client_that_brought_none(self):
+        engine = Engine()
+        (client_id,) = [connack(engine.ask(connect(""))).properties.assigned_client_identifier]
+        assert engine.broker.registry.actors[client_id].principal.client_id == client_id
 
 
 class TestLimits:
@@ -203,12 +230,12 @@ class TestPasswords:
         authenticator = FakeAuthenticator(YES)
         engine = Engine(authenticator=authenticator)
         peer = engine.peer()
-        peer.io.peer_certificate = {"subject": "c"}
+        peer.io.peer_certificate = PeerCertificate("c")
         peer.send(connect("a", username="u", password=b"p"))
         (attempt,) = authenticator.attempts
         assert (attempt.client_id, attempt.username, attempt.password) == ("a", "u", b"p")
         assert (attempt.address, attempt.listener) == ("192.0.2.1", "tcp")
-        assert attempt.certificate == {"subject": "c"}
+        assert attempt.certificate == PeerCertificate("c")
         assert peer.actor.principal.name == "user"
 
     @pytest.mark.parametrize("version", [V3_1_1, V5])
