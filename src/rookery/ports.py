@@ -150,10 +150,14 @@ class Authorizer(Protocol):
     def generation(self) -> int:
         """Rises when an answer given before may no longer hold."""
 
-    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> Decision:
-        """Whether the principal may publish to this topic name."""
+    def may_publish(
+        self, principal: Principal, topic: str, qos: int, retain: bool
+    ) -> Decision | Awaitable[Decision]:
+        """Whether the principal may publish to this topic name: at once where that takes no work."""
 
-    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> Decision:
+    def may_subscribe(
+        self, principal: Principal, topic_filter: str, qos: int
+    ) -> Decision | Awaitable[Decision]:
         """Whether the principal may subscribe to this topic filter (without its share group)."""
 
 

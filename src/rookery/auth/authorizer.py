@@ -84,7 +84,7 @@ class ChainAuthorizer:
         for grant in principal.grants:
             if (
                 grant.action != "subscribe"
-                and qos <= grant.qos_max
+                and grant.qos_min <= qos <= grant.qos_max
                 and grant.retain in (None, retain)
                 and covers(grant.topic_filter.split("/"), levels)
             ):
@@ -105,7 +105,11 @@ class ChainAuthorizer:
             return SUPERUSER
         levels = split_filter(topic_filter)
         for grant in principal.grants:
-            if grant.action != "publish" and qos <= grant.qos_max and _speaks_of(grant, levels):
+            if (
+                grant.action != "publish"
+                and grant.qos_min <= qos <= grant.qos_max
+                and _speaks_of(grant, levels)
+            ):
                 return granted(grant, principal)
         for source in self._rules:
             rule = source.subscribe(principal, topic_filter, qos)

@@ -30,8 +30,10 @@ def _attribute(value: str) -> str:
 
 
 class Rule(Section):
-    """One line of the authorization: what is allowed or denied to whom. All that a rule says of a client must
-    hold; one that says nothing is about everybody."""
+    """One line of the authorization: what is allowed or denied to whom.
+
+    All that a rule says of a client must hold; one that says nothing of it is about everybody.
+    """
 
     permission: Literal["allow", "deny"]
     """What the rule says of the requests that it matches."""

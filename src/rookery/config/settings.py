@@ -13,5 +13,10 @@ def to_settings(config: Config) -> Settings:
     )
     return Settings(
         limits=Limits(**config.limits.model_dump()),
-        behaviour=Behaviour(node_id=config.broker.node_id, **mqtt),
+        behaviour=Behaviour(
+            node_id=config.broker.node_id,
+            denied_v5_disconnects=config.authorization.denied.v5 == "disconnect",
+            denied_v3_disconnects=config.authorization.denied.v3 == "disconnect",
+            **mqtt,
+        ),
     )

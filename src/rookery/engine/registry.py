@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rookery.actors.clock import chance
 from rookery.engine.client_link import ClientLink
+from rookery.engine.review import NOT_REVIEWED, same_client
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.stats import DROP_SESSION_ENDED, END_TAKEOVER
 from rookery.message import message_from_will
@@ -55,8 +56,10 @@ class Registry:
             actor = None
         if actor is not None:
             stats.sessions_resumed += 1
+            if not actor.principal_known or not same_client(actor.principal, principal):
+                actor.reviewed_at = NOT_REVIEWED
             actor.principal = principal
-            actor.publish_permissions.clear()
+            actor.principal_known = True
             return actor, True
         stats.sessions_created += 1
         return self.restore(client_id, principal), False
@@ -87,6 +90,7 @@ class Registry:
         # [MQTT-3.1.3-9] A will that waits is not published when its client is back in time.
         actor.will_at = None
         actor.session.will = will
+        actor.will_allowed_at = self._broker.review.generation
         actor.session.outbound.window_max = window_max
         actor.set_expiry(expiry_seconds)
         client.actor = actor
@@ -130,7 +134,7 @@ class Registry:
         actor.will_at = None
         self._broker.stats.wills_published += 1
         message = message_from_will(pending.will, actor.client_id, self._broker.now)
-        self._broker.publishing.publish_will(message)
+        self._broker.review.publish_will(actor, message)
         self._broker.request_turn()
 
     def expire(self, actor: SessionActor) -> None:

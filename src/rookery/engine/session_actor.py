@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 RETAINED_BATCH: Final = 64
 RETAINED_PER_TURN: Final = 512
+MOUNT_SEPARATOR: Final = "\0"
+"""Between mountpoint and client id in the name of a session: no client id has it. [MQTT-1.5.4-2]"""
 NOT_DURABLE: Final = "could not be made durable"
 DROP_LOG_SECONDS: Final = 10.0
 """How often one session's drops are logged: the counters have them all."""
@@ -60,7 +62,11 @@ DROP_LOG_SECONDS: Final = 10.0
 class RetainedStream:
     """The retained messages one new subscription brings, taken as the client reads them."""
 
-    def __init__(self, cursor: RetainedCursor, qos_max: int, identifiers: tuple[int, ...]) -> None:
+    def __init__(
+        self, cursor: RetainedCursor, written: str, qos_max: int, identifiers: tuple[int, ...]
+    ) -> None:
+        self.written = written
+        """The subscription, by its key in the session."""
         self.qos_max = qos_max
         self.identifiers = identifiers
         self._cursor = cursor
@@ -84,6 +90,17 @@ class RetainedStream:
         return message
 
 
+def session_key(mountpoint: str, client_id: str) -> str:
+    """The name of a session: clients of different mountpoints share none."""
+    return mountpoint + MOUNT_SEPARATOR + client_id if mountpoint else client_id
+
+
+def mountpoint_of(key: str) -> str:
+    """The mountpoint in the name of a session."""
+    mountpoint, separator, _ = key.partition(MOUNT_SEPARATOR)
+    return mountpoint if separator else ""
+
+
 class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     """One client's session on this node."""
 
@@ -92,12 +109,28 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         self.broker = broker
         self.session = session
         self.principal = principal
+        self.principal_known: bool = True
+        """Whether it is who the client proved to be; not so for a session that was found in the store."""
+        self.mountpoint: str = mountpoint_of(session.client_id)
+        """What stands before all its topics, and is not seen by its client."""
+        self.label: str = session.client_id.replace(MOUNT_SEPARATOR, "")
+        """The session's name for people."""
         self.client: ClientLink | None = None
         self.mailbox: list[Delivery] = []
         self.queued: bool = False
         self.behind: bool = False
         """Whether only this turn's own output keeps something from going on."""
         self.publish_permissions: dict[str, int] = {}
+        """By topic name as the client writes it: bits of ``rookery.engine.publishing``."""
+        self.reviewed_at: int = broker.review.generation
+        """The generation of rules and users at which all that it has was permitted."""
+        self.reviews: int = 0
+        self.under_review: bool = False
+        """Whether it is not known yet what it may have; nothing is sent to it then."""
+        self.revoked: bool = False
+        """Whether what it reads from the log may belong to a subscription it has no more."""
+        self.will_allowed_at: int = broker.review.generation
+        self._resumes_after_review: bool = False
         self.streams: deque[RetainedStream] | None = None
         self.ended: bool = False
         self.expires_at: float | None = None
@@ -128,7 +161,9 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     def step(self, now: float) -> None:
         """Empty the mailbox."""
         self.queued = False
-        client = self.client
+        if self.reviewed_at != self.broker.review.generation:
+            self.broker.review.review(self)
+        client = None if self.under_review else self.client
         if self.behind:
             self.behind = False
             if client is not None:
@@ -163,7 +198,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
 
     def _deliver(self, deliveries: list[Delivery], now: float) -> None:
         outbound = self.session.outbound
-        client = self.client
+        client = None if self.under_review else self.client
         link = None if client is None else client.link
         unsent_bytes = 0 if client is None else client.unsent_bytes()
         sent_qos0 = 0
@@ -225,7 +260,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         now = self.broker.now
         if now >= self.drop_logged_at + DROP_LOG_SECONDS:
             self.drop_logged_at = now
-            self.broker.log_dropped(self.client_id, delivery.message.topic, reason)
+            self.broker.log_dropped(self.label, delivery.message.topic, reason)
 
     def acknowledged(self, packet_id: int, reason_code: int, now: float) -> None:
         """A PUBACK, or a PUBREC that refuses: a place in the window is free."""
@@ -272,8 +307,10 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
 
     def advance(self, now: float) -> None:
         """Send what waited for the window or for the client's reading."""
+        if self.reviewed_at != self.broker.review.generation:
+            self.broker.review.review(self)
         client = self.client
-        if client is None:
+        if client is None or self.under_review:
             return
         self._send_queue(client, now)
         if self.streams is not None and not self.queued:
@@ -281,6 +318,28 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             self.broker.scheduler.ready.append(self)
         if client.link.out:
             client.io.request_flush()
+
+    def resume(self, now: float) -> None:
+        """Send the client, which is back, what was in flight, and go on with what waits."""
+        self._resumes_after_review = self.under_review
+        client = self.client
+        if client is None or self.under_review:
+            return
+        outbound = self.session.outbound
+        outbound.resend(client.link, now)
+        self.broker.stats.packets_sent += len(outbound.released)
+        self.advance(now)
+
+    def go_on_after_review(self, now: float) -> None:
+        """All that the session has is permitted."""
+        if self._resumes_after_review:
+            self.resume(now)
+        else:
+            self.advance(now)
+
+    def unmounted(self, topic: str) -> str:
+        """A topic name or filter as the client writes it."""
+        return topic[len(self.mountpoint) :]
 
     def _send_queue(self, client: ClientLink, now: float) -> None:
         outbound = self.session.outbound
@@ -406,6 +465,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             else:
                 deliveries.append(self._delivery_of(position, flags, entry, owed))
         self.session.outbound.queue_read(deliveries)
+        if self.revoked:
+            self.broker.review.forget_unwanted(self)
         for position in missing:
             self.finish(position)
         self.advance(self.broker.now)

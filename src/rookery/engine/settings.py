@@ -51,6 +51,10 @@ class Behaviour:
     """Where clients are sent when this node is full or shuts down; ``None`` sends them nowhere."""
     sys_interval_seconds: float
     """How often the ``$SYS`` topics are published; 0 turns them off."""
+    denied_v5_disconnects: bool = False
+    """Whether a 5.0 client that does what it may not do is disconnected, and not only answered so."""
+    denied_v3_disconnects: bool = False
+    """The same for clients of 3.1 and 3.1.1."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ DROP_COMMIT_FAILED: Final = "commit_failed"
 """The store could not make the message durable, so it was not acknowledged."""
 DROP_SESSION_ENDED: Final = "session_ended"
 """The message was still queued when its session ended."""
+DROP_REVOKED: Final = "revoked"
+"""The message was queued for a subscription that the client may no longer have."""
 
 DROP_REASONS: Final[list[str]] = [
     DROP_QUEUE_FULL,
@@ -41,6 +43,7 @@ DROP_REASONS: Final[list[str]] = [
     DROP_RETAINED_FULL,
     DROP_COMMIT_FAILED,
     DROP_SESSION_ENDED,
+    DROP_REVOKED,
 ]
 
 # Why a link ended: the keys of ``Stats.disconnects``.
@@ -186,6 +189,8 @@ class Stats:
         self.subscriptions_refused: int = 0
         self.subscriptions_ended: int = 0
         """Topic filters unsubscribed."""
+        self.subscriptions_revoked: int = 0
+        """Subscriptions ended because rules changed."""
 
         self.commits: int = 0
         """Groups made durable."""
