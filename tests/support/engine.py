@@ -4,6 +4,7 @@
 records are committed, and what asked to be flushed is written. Each ``Peer`` is a client with its own codec.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -305,20 +306,45 @@ class FakeAuthenticator:
 
 
 class FakeAuthorizer:
-    """Allows everything but what is in ``denied``, and keeps what it was asked."""
+    """Allows everything but what is in ``denied``, and keeps what it was asked.
 
-    def __init__(self, *denied: str) -> None:
+    While it is ``slow`` its answers wait until ``answer``, and are those of that moment.
+    """
+
+    def __init__(self, *denied: str, slow: bool = False) -> None:
         self.denied = set(denied)
+        self.slow = slow
         self.generation = 0
         self.asked: list[str] = []
+        self.open: list[tuple[str, asyncio.Future[Decision]]] = []
 
-    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> Decision:
+    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> Any:
+        return self._decide(topic)
+
+    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> Any:
+        return self._decide(topic_filter)
+
+    def deny(self, *topics: str) -> None:
+        """Deny these too from now on."""
+        self.denied.update(topics)
+        self.generation += 1
+
+    def answer(self) -> None:
+        """Answer all that is open."""
+        waiting, self.open = self.open, []
+        for topic, answer in waiting:
+            answer.set_result(self._decision(topic))
+
+    def _decide(self, topic: str) -> Decision | asyncio.Future[Decision]:
         self.asked.append(topic)
-        return Decision(topic not in self.denied, "a rule")
+        if not self.slow:
+            return self._decision(topic)
+        answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self.open.append((topic, answer))
+        return answer
 
-    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> Decision:
-        self.asked.append(topic_filter)
-        return Decision(topic_filter not in self.denied, "a rule")
+    def _decision(self, topic: str) -> Decision:
+        return Decision(topic not in self.denied, "a rule")
 
 
 class FakeHandle(LinkHandle):
@@ -542,6 +568,16 @@ class Engine:
             self.clock.now = min(self.clock.now + 1, until)
             self.turn()
             self.settle()
+
+    async def until(self, there: Callable[[], object]) -> None:
+        """Let the loop turn until something is there."""
+        for _ in range(1_000):
+            if there():
+                return
+            await asyncio.sleep(0)
+            self.settle()
+            self.flush()
+        raise AssertionError("it never came")
 
     def complete(self, error: Exception | None = None) -> None:
         """Have the oldest commit done, as a store does between two turns."""

@@ -133,6 +133,8 @@ class ClientLink(Timed, Waiter):
 
     def work(self, now: float) -> None:
         """Step through the packets that came, until one must be waited for or the turn is full."""
+        if self.stage == ASKING:
+            return  # What came stands behind the packet that is asked about.
         packets = self._held
         index = self._held_next
         count = len(packets)
