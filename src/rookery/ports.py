@@ -79,6 +79,8 @@ class Principal:
     """Asked before any rule, in order."""
     expires_at_wall: float | None = None
     """When the proof of its identity ends, and with it the link; ``None`` is never."""
+    proof: int = 0
+    """Which state of what its source knows of it let it in; only that source reads it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,19 @@ class TwoSteps:
     """The ``Authenticator``; every exchange has a nonce of its own."""
 
     methods = frozenset({METHOD})
+    generation = 0
 
     def __init__(self):
         self.attempts = []
+
+    def still_admits(self, principal):
+        return None
+
+    async def start(self):
+        pass
+
+    async def stop(self):
+        pass
 
     def authenticate(self, attempt):
         return Refused(ReasonCode.NOT_AUTHORIZED, "only enhanced authentication")
@@ -56,7 +66,7 @@ class TwoSteps:
 @pytest.fixture
 def authenticator(monkeypatch):
     made = TwoSteps()
-    monkeypatch.setattr("rookery.app._authenticator", lambda config, clock: made)
+    monkeypatch.setattr("rookery.app.node.make_authenticator", lambda *_: made)
     return made
 
 

@@ -14,7 +14,7 @@ from rookery.engine.client_link import ClientLink
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.recovery import Recovery
 from rookery.engine.session_actor import SessionActor
-from rookery.engine.settings import Behaviour, Limits, Settings
+from rookery.engine.settings import Behaviour, Denial, Limits, Settings
 from rookery.mqtt.encode import topic_to_wire
 from rookery.mqtt.link import CLIENT, Link
 from rookery.mqtt.packets import (
@@ -95,10 +95,10 @@ BEHAVIOUR = Behaviour(
 
 
 def settings(**changed: Any) -> Settings:
-    """The settings above with some changed, limits and behaviour by their names alike."""
+    """The settings above with some changed, whatever part they belong to, by their names."""
     values = {
         field.name: getattr(part, field.name)
-        for part in (LIMITS, BEHAVIOUR)
+        for part in (LIMITS, BEHAVIOUR, Denial())
         for field in fields(part)
     }
     assert changed.keys() <= values.keys()
@@ -106,6 +106,7 @@ def settings(**changed: Any) -> Settings:
     return Settings(
         Limits(**{field.name: values[field.name] for field in fields(Limits)}),
         Behaviour(**{field.name: values[field.name] for field in fields(Behaviour)}),
+        Denial(**{field.name: values[field.name] for field in fields(Denial)}),
     )
 
 

@@ -45,12 +45,14 @@ class AclFile:
 class Authorization:
     """The authorizer of a node, and what keeps it up to date."""
 
-    def __init__(self, settings: Settings, origins: Origins) -> None:
+    def __init__(self, settings: Settings, origins: Origins, base: Path) -> None:
+        """``base`` is where relative paths start."""
+        self._base = base
         self.authorizer = ChainAuthorizer()
         self._settings = settings
         self._stored: list[Rule] | None = None
         self._in_file: list[Rule] | None = None
-        self._file = AclFile(_path(settings), self._take_file)
+        self._file = AclFile(None, self._take_file)
         self.reload(settings, origins)
 
     def watch(self, files: FileWatch, access: AccessWatch) -> None:
@@ -68,7 +70,7 @@ class Authorization:
     def reload(self, settings: Settings, origins: Origins) -> None:
         """Decide by another configuration from now on; its file of rules is read at the next look."""
         self._settings = settings
-        self._file.path = _path(settings)
+        self._file.path = None if settings.acl_file is None else self._base / settings.acl_file
         self._configured = [
             rule.made(_place(origins, index)) for index, rule in enumerate(settings.rules)
         ]
@@ -95,10 +97,6 @@ class Authorization:
             None,
             settings.default,
         )
-
-
-def _path(settings: Settings) -> Path | None:
-    return None if settings.acl_file is None else Path(settings.acl_file)
 
 
 def _read_stored(connection: Connection | None) -> list[Rule] | None:

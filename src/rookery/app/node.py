@@ -23,7 +23,6 @@ from rookery.app.listeners import spec_of, transport_of
 from rookery.app.store import make_store
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
-from rookery.auth.users import UsersAuthenticator
 from rookery.auth.watch import FileWatch
 from rookery.config.listeners import Listener
 from rookery.config.models import Config
@@ -73,12 +72,17 @@ class Node:
     """One node."""
 
     def __init__(
-        self, config: Config, directory: Path | None = None, origins: Origins | None = None
+        self,
+        config: Config,
+        directory: Path | None = None,
+        base: Path | None = None,
+        origins: Origins | None = None,
     ) -> None:
         """``directory`` is where the store and the access database lie.
 
-        Durability ``memory`` needs none; there is no access database then. ``origins`` tell where each
-        setting was given.
+        Durability ``memory`` needs none; there is no access database then. ``base`` is where relative
+        paths of files start that authentication and authorization read; at ``None`` the working directory.
+        ``origins`` tell where each setting was given.
         """
         self.config = config
         self.ports: dict[str, int] = {}
@@ -90,9 +94,13 @@ class Node:
         self._clock = clock
         self._access = AccessWatch(None if directory is None else AccessFile(directory))
         """What users, rules and bans are read from while the node runs: each subscribes to its part."""
-        self._authenticator = make_authenticator(config, clock)
+        self._watch = FileWatch(self._request_turn)
+        self._watch.add(self._access)
+        self._authenticator = make_authenticator(
+            config, clock, self._access, self._watch, base or Path()
+        )
         self._store = make_store(config, directory, clock)
-        self._authorization = Authorization(config.authorization, origins or {})
+        self._authorization = Authorization(config.authorization, origins or {}, base or Path())
         self.broker = Broker(
             to_settings(config),
             self._store,
@@ -100,8 +108,6 @@ class Node:
             self._authorization.authorizer,
             clock,
         )
-        self._watch = FileWatch(self._request_turn)
-        self._watch.add(self._access)
         self._authorization.watch(self._watch, self._access)
         self._gauges = BrokerGauges(self.broker)
         self._lag = LagProbe(self.broker.stats)
@@ -119,6 +125,7 @@ class Node:
         self._poller = poller
         try:
             await self._watch.load()
+            await self._authenticator.start()
             await self._recover()
             for listener in self.config.active_listeners:
                 self._open(listener, poller)
@@ -166,8 +173,7 @@ class Node:
             self._poller = None
         await self._store.close()
         self._watch.close()
-        if isinstance(self._authenticator, UsersAuthenticator):
-            self._authenticator.close()
+        await self._authenticator.stop()
         log.info("node_stopped", node_id=self.config.broker.node_id)
 
     def reload(self, config: Config, origins: Origins) -> None:

@@ -1,36 +1,44 @@
-"""Everybody is let in. For trusted networks and for trying things out."""
+"""Clients that prove nothing: from where they are let in.
 
-from rookery.ports import Accepted, Attempt, Exchange, Principal
+The name such a client may give was not verified, so rules must not rely on it: its principal has none.
+"""
+
+from typing import Final
+
+from rookery.ports import Accepted, Attempt, Principal
+
+DENY: Final = "deny"
+LOOPBACK: Final = "loopback"
+ALLOW: Final = "allow"
+AUTO: Final = "auto"
+"""From this machine as long as nothing knows any client, else from nowhere."""
+
+_LOOPBACKS: Final = ("127.", "::ffff:127.")
 
 
-class AnonymousAuthenticator:
-    """Accepts every client as an anonymous one, whatever name and password it gives.
+def is_loopback(address: str) -> bool:
+    """Whether a client's address is on this machine: 127.0.0.0/8, ``::1``, or a unix socket (no address)."""
+    return not address or address == "::1" or address.startswith(_LOOPBACKS)
 
-    The name was not verified, so rules must not rely on it: the principal has none.
-    """
 
-    methods: frozenset[str] = frozenset()
-
-    def authenticate(self, attempt: Attempt) -> Accepted:
-        """Accept."""
-        return Accepted(
-            Principal(
-                name=None,
-                client_id=attempt.client_id,
-                address=attempt.address,
-                listener=attempt.listener,
-            )
-        )
-
-    @property
-    def generation(self) -> int:
-        """Nothing changes here."""
-        return 0
-
-    def still_admits(self, principal: Principal) -> str | None:
-        """Whoever was let in stays."""
+def why_not(policy: str, address: str) -> str | None:
+    """``None`` where a client from this address comes in without any proof, else the reason."""
+    if policy == ALLOW:
         return None
+    if policy == LOOPBACK:
+        if is_loopback(address):
+            return None
+        return "anonymous clients are let in from this machine only (anonymous: loopback)"
+    return "anonymous clients are not let in (anonymous: deny)"
 
-    def begin(self, method: str, attempt: Attempt) -> Exchange:
-        """Raise ``ValueError``: there is no enhanced authentication here."""
-        raise ValueError(f"no authentication method {method!r} on listener {attempt.listener!r}")
+
+def admitted(attempt: Attempt) -> Accepted:
+    """The client as an anonymous one."""
+    return Accepted(
+        Principal(
+            name=None,
+            client_id=attempt.client_id,
+            address=attempt.address,
+            listener=attempt.listener,
+        )
+    )

@@ -1,27 +1,19 @@
-"""Users with passwords, held in memory.
+"""Users with passwords, in a table that can be replaced while the node runs.
 
-A cheap hash is decided at once; bcrypt runs in a few threads of its own, and three things keep a
-crowd that reconnects from standing in line behind it: equal attempts under way share one
-computation, a success is remembered for a while under a keyed hash of name and password (never
-the password itself), and beyond ``waiting_max`` attempts the next is told that the server is busy.
-
-What a client can learn: nothing but "bad user name or password". An unknown name, a disabled user
-and a wrong password take the work of the costliest hash in the table; the reason given to the
-operator tells them apart.
+What a client can learn: nothing but "bad user name or password". An unknown name, a disabled user and a wrong
+password take the same work (see ``rookery.auth.verifier``); the reason given to the operator tells them apart.
+Only a client that has given the right password learns more: that its client id is not the one bound to it.
 """
 
-import asyncio
-import hashlib
-import secrets
-from collections import OrderedDict
-from collections.abc import Awaitable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from rookery.auth.passwords import BCRYPT, StoredPassword, hash_password, parse_password
+from rookery.auth.hashes import StoredPassword
+from rookery.auth.source import NotKnown, Verdict
+from rookery.auth.verifier import Verifier
 from rookery.mqtt.types import ReasonCode
-from rookery.ports import Accepted, Attempt, Clock, Exchange, Principal, Refused
+from rookery.ports import Accepted, Attempt, Exchange, Principal, Refused
 
 
 @dataclass(frozen=True)
@@ -31,160 +23,174 @@ class User:
     name: str
     password: StoredPassword
     enabled: bool = True
+    superuser: bool = False
+    client_id: str | None = None
+    """The client id this user must come with; with ``*`` at its end every one that begins so."""
+    groups: frozenset[str] = frozenset()
+
+    def takes(self, client_id: str) -> bool:
+        """Whether the user may come with this client id."""
+        bound = self.client_id
+        if bound is None:
+            return True
+        return client_id.startswith(bound[:-1]) if bound.endswith("*") else client_id == bound
+
+    def same_rights(self, other: "User") -> bool:
+        """Whether who was let in as the one may go on as the other."""
+        return (
+            self.password.text == other.password.text
+            and self.superuser == other.superuser
+            and self.groups == other.groups
+        )
 
 
-class VerifiedCache:
-    """Which attempts succeeded lately: a bounded table of keyed hashes."""
-
-    def __init__(self, clock: Clock, remember_seconds: float, entries_max: int) -> None:
-        self._clock = clock
-        self._remember_seconds = remember_seconds
-        self._entries_max = entries_max
-        self._secret = secrets.token_bytes(32)
-        self._until: OrderedDict[bytes, float] = OrderedDict()
-
-    def key(self, name: str, password: bytes) -> bytes:
-        """The keyed hash of an attempt. It differs from process to process."""
-        raw = name.encode()
-        # The length keeps "ab" + "c" apart from "a" + "bc".
-        text = len(raw).to_bytes(4, "big") + raw + password
-        return hashlib.blake2b(text, key=self._secret, digest_size=32).digest()
-
-    def add(self, key: bytes) -> None:
-        """Remember a success from now on, in place of the oldest one where the table is full."""
-        if self._remember_seconds <= 0:
-            return
-        self._until.pop(key, None)
-        self._until[key] = self._clock.monotonic() + self._remember_seconds
-        while len(self._until) > self._entries_max:
-            self._until.popitem(last=False)
-
-    def __contains__(self, key: bytes) -> bool:
-        until = self._until.get(key)
-        if until is None:
-            return False
-        if self._clock.monotonic() >= until:
-            del self._until[key]
-            return False
-        return True
-
-    def __len__(self) -> int:
-        return len(self._until)
+@dataclass(frozen=True)
+class _Entry:
+    user: User
+    proof: int
+    """Another number whenever who was let in before must come again."""
 
 
-class UsersAuthenticator:
-    """Lets in whom the table of users knows. Raises ``ValueError`` where a name is there twice."""
+class UsersSource:
+    """Decides on the names that its table has. Raises ``ValueError`` where a name is there twice."""
 
     methods: frozenset[str] = frozenset()
 
-    def __init__(
-        self,
-        users: Iterable[User],
-        clock: Clock,
-        *,
-        threads: int = 2,
-        waiting_max: int = 1000,
-        remember_seconds: float = 0.0,
-        remembered_max: int = 10_000,
-    ) -> None:
-        self._users: dict[str, User] = {}
-        for user in users:
-            if user.name in self._users:
-                raise ValueError(f"user {user.name!r} is there twice")
-            self._users[user.name] = user
-        self._decoy = _decoy(self._users.values())
-        self._waiting_max = waiting_max
-        self._verified = VerifiedCache(clock, remember_seconds, remembered_max)
-        self._under_way: dict[bytes, asyncio.Future[bool]] = {}
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password")
+    def __init__(self, name: str, verifier: Verifier, users: Iterable[User] = ()) -> None:
+        self.name = name
+        self._verifier = verifier
+        self._entries: dict[str, _Entry] = {}
+        self._generation = 0
+        self._proofs = 0
+        self.prepare(users)()
 
-    def authenticate(self, attempt: Attempt) -> Accepted | Refused | Awaitable[Accepted | Refused]:
-        """Decide at once, or after a comparison in a thread. See the module for what leaks."""
-        name, password = attempt.username, attempt.password
-        if name is None:
-            return _refused("no user name was given")
-        if password is None:
-            return _refused(f"user {name!r} gave no password")
-        user = self._users.get(name)
-        stored = self._decoy if user is None else user.password
-        if not stored.costly:
-            matched = stored.matches(password)
-            if matched or not self._decoy.costly:
-                return self._judge(attempt, user, matched)
-            # A quick refusal would tell that this name has a cheap hash, so that it exists.
-            stored = self._decoy
-        return self._compare(attempt, user, stored, password)
+    @property
+    def count(self) -> int:
+        """How many users there are, disabled ones too."""
+        return len(self._entries)
 
     @property
     def generation(self) -> int:
-        """Nothing changes here."""
-        return 0
+        """Rises when somebody was removed or disabled, got another password, binding or group, or came first."""
+        return self._generation
+
+    def prepare(self, users: Iterable[User]) -> Callable[[], None]:
+        """Make a new table, off the loop if it is large; the answer, called on the loop, puts it into force.
+
+        One at a time: the next only after that.
+        """
+        old = self._entries
+        new: dict[str, _Entry] = {}
+        costliest: StoredPassword | None = None
+        for user in users:
+            if user.name in new:
+                raise ValueError(f"user {user.name!r} is there twice")
+            before = old.get(user.name)
+            if before is not None and before.user.same_rights(user):
+                new[user.name] = _Entry(user, before.proof)
+            else:
+                self._proofs += 1
+                new[user.name] = _Entry(user, self._proofs)
+            if costliest is None or user.password.work_ms > costliest.work_ms:
+                costliest = user.password
+        # The first user ends what holds as long as there is none: see Chain.
+        lost = (not old and bool(new)) or any(_lost(entry, new) for entry in old.values())
+        return partial(self._replace, new, costliest, lost)
+
+    def authenticate(self, attempt: Attempt) -> Verdict | Awaitable[Verdict]:
+        """Decide at once, or after a comparison in a thread."""
+        name, password = attempt.username, attempt.password
+        if name is None:
+            return NotKnown("no user name was given")
+        entry = self._entries.get(name)
+        if entry is None:
+            return NotKnown(f"there is no user {name!r}")
+        user = entry.user
+        if password is None:
+            return _refused(f"user {name!r} gave no password")
+        matched = self._verifier.compare(name, password, user.password, remember=user.enabled)
+        if isinstance(matched, bool):
+            return self._judge(attempt, entry, matched)
+        return self._wait(attempt, entry, matched)
 
     def still_admits(self, principal: Principal) -> str | None:
-        """Whoever was let in stays."""
+        """Whether the user is there as before."""
+        entry = self._entries.get(principal.name or "")
+        if entry is None:
+            return f"user {principal.name!r} was removed"
+        if not entry.user.enabled:
+            return f"user {principal.name!r} is disabled"
+        if entry.proof != principal.proof:
+            return f"user {principal.name!r} got another password or other rights"
+        if not entry.user.takes(principal.client_id):
+            return f"user {principal.name!r} may not use this client id any more"
         return None
 
     def begin(self, method: str, attempt: Attempt) -> Exchange:
         """Raise ``ValueError``: there is no enhanced authentication here."""
         raise ValueError(f"no authentication method {method!r} on listener {attempt.listener!r}")
 
-    def close(self) -> None:
-        """Let the threads go. Attempts still waiting are cancelled, so close the links first."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    async def start(self) -> None:
+        """There is nothing to open: others fill the table."""
 
-    async def _compare(
-        self, attempt: Attempt, user: User | None, stored: StoredPassword, password: bytes
-    ) -> Accepted | Refused:
-        assert attempt.username is not None
-        key = self._verified.key(attempt.username, password)
-        if key in self._verified:
-            return self._judge(attempt, user, matched=True)
-        under_way = self._under_way.get(key)
-        if under_way is None:
-            if len(self._under_way) >= self._waiting_max:
-                return Refused(
-                    ReasonCode.SERVER_BUSY,
-                    f"{self._waiting_max} password comparisons are waiting already",
-                )
-            loop = asyncio.get_running_loop()
-            under_way = loop.run_in_executor(self._pool, stored.matches, password)
-            self._under_way[key] = under_way
-            under_way.add_done_callback(partial(self._end_comparison, key))
-        # Shielded, because others may share it when this client goes away.
-        matched = await asyncio.shield(under_way) and user is not None and stored is user.password
-        if matched and user is not None and user.enabled:
-            self._verified.add(key)
-        return self._judge(attempt, user, matched)
+    async def stop(self) -> None:
+        """There is nothing to let go of: the verifier is shared."""
 
-    def _end_comparison(self, key: bytes, _future: asyncio.Future[bool]) -> None:
-        del self._under_way[key]
+    async def _wait(
+        self, attempt: Attempt, entry: _Entry, matched: Awaitable[bool | Refused]
+    ) -> Verdict:
+        outcome = await matched
+        if isinstance(outcome, Refused):
+            return outcome
+        # The table may have changed while the comparison ran: what is known now decides.
+        now = self._entries.get(entry.user.name)
+        if now is None or now.proof != entry.proof:
+            return _refused(f"user {entry.user.name!r} was changed meanwhile")
+        return self._judge(attempt, now, outcome)
 
-    def _judge(self, attempt: Attempt, user: User | None, matched: bool) -> Accepted | Refused:
-        if user is None:
-            return _refused(f"there is no user {attempt.username!r}")
+    def _judge(self, attempt: Attempt, entry: _Entry, matched: bool) -> Verdict:
+        user = entry.user
         if not matched:
             return _refused(f"wrong password for user {user.name!r}")
         if not user.enabled:
             return _refused(f"user {user.name!r} is disabled")
+        if not user.takes(attempt.client_id):
+            return Refused(
+                ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+                f"user {user.name!r} may only use the client id {user.client_id!r}",
+            )
         return Accepted(
             Principal(
                 name=user.name,
                 client_id=attempt.client_id,
                 address=attempt.address,
                 listener=attempt.listener,
+                source=self.name,
+                superuser=user.superuser,
+                groups=user.groups,
+                proof=entry.proof,
             )
         )
+
+    def _replace(
+        self, entries: dict[str, _Entry], costliest: StoredPassword | None, lost: bool
+    ) -> None:
+        self._entries = entries
+        self._verifier.set_costliest(self.name, costliest)
+        if lost:
+            self._generation += 1
+
+
+def _lost(old: _Entry, entries: dict[str, _Entry]) -> bool:
+    """Whether a user that came in by the old entry may have to go."""
+    new = entries.get(old.user.name)
+    return (
+        new is None
+        or new.proof != old.proof
+        or new.user.client_id != old.user.client_id
+        or (old.user.enabled and not new.user.enabled)
+    )
 
 
 def _refused(reason: str) -> Refused:
     return Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, reason)
-
-
-def _decoy(users: Iterable[User]) -> StoredPassword:
-    """A password that nobody has, as costly to compare as the costliest of the table."""
-    cost = max((user.password.cost for user in users), default=0)
-    secret = secrets.token_hex(16)
-    text = hash_password(secret, BCRYPT, cost) if cost else hash_password(secret, "sha256")
-    decoy = parse_password(text, BCRYPT if cost else "sha256", "")
-    assert decoy is not None  # hash_password writes what parse_password reads.
-    return decoy

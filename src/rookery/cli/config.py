@@ -20,10 +20,11 @@ COLUMNS = ("Setting", "Value", "Origin")
 @app.command()
 def check(config: ConfigFile = None, overrides: Overrides = None) -> None:
     """Tell all errors and warnings; exit with 0 when there are no errors, else with 1."""
+    from rookery.cli.access import stored_users
     from rookery.config import warnings
 
     loaded = load_or_exit(config, overrides)
-    for warning in warnings(loaded.config):
+    for warning in warnings(loaded.config, stored_users(loaded)):
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{loaded.source or 'the configuration without a file'}: no errors")
 

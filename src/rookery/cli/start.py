@@ -47,7 +47,8 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
 
     from rookery.app import Node, tune_interpreter
     from rookery.auth.watch import FileFault
-    from rookery.config import store_directory, warnings
+    from rookery.cli.access import stored_users
+    from rookery.config import base_directory, store_directory, warnings
     from rookery.net.listening import ListenFault
     from rookery.net.tls import TlsFileFault
     from rookery.observe.http import ListenError
@@ -57,14 +58,14 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    node = Node(loaded.config, store_directory(loaded), loaded.origins)
+    node = Node(loaded.config, store_directory(loaded), base_directory(loaded), loaded.origins)
     loop.add_signal_handler(signal.SIGHUP, _reload, loaded, logs, node)
     try:
         await node.start()
     except (FileFault, ListenFault, ListenError, StoreFault, TlsFileFault) as error:
         typer.echo(f"rookery: {error}", err=True)
         return 1
-    _banner(node, loaded, warnings(loaded.config))
+    _banner(node, loaded, warnings(loaded.config, stored_users(loaded)))
     tune_interpreter()
     while not stopping.is_set():
         try:

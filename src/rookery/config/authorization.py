@@ -30,10 +30,7 @@ def _attribute(value: str) -> str:
 
 
 class Rule(Section):
-    """One line of the authorization: what is allowed or denied to whom.
-
-    All that a rule says of a client must hold; one that says nothing of it is about everybody.
-    """
+    """What is allowed or denied to whom: to those of whom all holds that the rule says of a client."""
 
     permission: Literal["allow", "deny"]
     """What the rule says of the requests that it matches."""

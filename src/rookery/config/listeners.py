@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
+from rookery.config.authentication import Anonymous, Order
 from rookery.config.sections import Expected, FilePath, Host, Port, Problem, Section
 
 
@@ -57,6 +58,10 @@ class Listener(Section):
     proxy_protocol: bool = False
     """Whether every connection begins with a PROXY protocol header (v1 or v2), whose address is then
     taken for the client's. Only for listeners that nobody but the proxy can reach."""
+    authentication: Order | None = None
+    """The sources that this listener asks, in this order; null is `authentication.order`."""
+    anonymous: Anonymous | None = None
+    """From where this listener lets in anonymous clients; null is `authentication.anonymous`."""
     backlog: Annotated[int, Field(ge=1, le=65535)] = 1024
     """How many connections the system holds until they are accepted."""
 

@@ -77,7 +77,12 @@ def store_directory(loaded: Loaded) -> FilePath:
     config = loaded.config
     # Nodes that share a folder and differ in their names must not meet in one store.
     directory = FilePath(config.store.directory or f"{STORE_DIRECTORY}/{config.broker.node_id}")
-    return directory if loaded.source is None else loaded.source.parent / directory
+    return base_directory(loaded) / directory
+
+
+def base_directory(loaded: Loaded) -> FilePath:
+    """Where relative paths start: at the configuration file, or without one in the working directory."""
+    return FilePath() if loaded.source is None else loaded.source.parent
 
 
 def _laid(tree: Node, assignment: Assignment, errors: list[ConfigError]) -> Node:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
-from rookery.config.authentication import Auth
+from rookery.config.authentication import Auth, Authentication
 from rookery.config.authorization import Authorization
 from rookery.config.errors import Path
 from rookery.config.limits import Limits
@@ -35,7 +35,7 @@ def _default_node_id(settings: dict[str, Any]) -> str:
 
 
 class Broker(Section):
-    """The node's name, its ports and who is let in."""
+    """The node's name, its ports and its users."""
 
     mqtt_port: Port = 1883
     """The port of the default listener, and of every `tcp` listener that names none."""
@@ -61,7 +61,7 @@ class Broker(Section):
     ) = None
     """The Kubernetes namespace in which other nodes are looked for. A node on its own does not use it."""
     auth: Auth = Auth()
-    """Who is let in."""
+    """The users that the configuration itself lists."""
 
 
 class Mqtt(Section):
@@ -124,7 +124,7 @@ class Config(Section):
     """All the settings of a node."""
 
     broker: Broker = Broker()
-    """The node's name, its ports and who is let in."""
+    """The node's name, its ports and its users."""
     listeners: Annotated[tuple[Listener, ...], Strict(False)] = ()
     """The addresses that clients connect to; an empty list stands for one TCP listener on
     `broker.mqtt_port` of every IPv4 interface."""
@@ -134,6 +134,8 @@ class Config(Section):
     """The choices that the MQTT standard leaves to a server."""
     store: Store = Store()
     """Where the node keeps what must outlive it."""
+    authentication: Authentication = Authentication()
+    """Who is let in: the sources that know clients, and what holds for clients that none knows."""
     authorization: Authorization = Authorization()
     """What clients may publish and subscribe to."""
     log: Log = Log()
@@ -167,7 +169,37 @@ class Config(Section):
                     ("listeners", index, "name"),
                     f"{listener.name} is the name of {first} already",
                 )
+        yield from self._access_problems()
         yield from self._address_problems()
+
+    def order_of(self, listener: Listener) -> tuple[str, ...]:
+        """The sources that a listener asks."""
+        if listener.authentication is not None:
+            return listener.authentication
+        return () if self.broker.auth.enabled is False else self.authentication.order
+
+    def anonymous_of(self, listener: Listener) -> Literal["deny", "loopback", "allow"] | None:
+        """From where a listener lets in anonymous clients; ``None`` as long as nothing knows any client."""
+        if listener.anonymous is not None:
+            return listener.anonymous
+        enabled = self.broker.auth.enabled
+        if enabled is None:
+            return self.authentication.anonymous
+        return "deny" if enabled else "allow"
+
+    def _access_problems(self) -> Iterable[Problem]:
+        for index, listener in enumerate(self.listeners):
+            for place, name in self.authentication.missing(listener.authentication or ()):
+                yield (
+                    ("listeners", index, "authentication", place),
+                    f"is {name}, but authentication.{name} is not set",
+                )
+        enabled, anonymous = self.broker.auth.enabled, self.authentication.anonymous
+        meant = "deny" if enabled else "allow"
+        if enabled is not None and anonymous not in (None, meant):
+            said = str(enabled).lower()
+            text = f"is {anonymous}, but broker.auth.enabled is {said}, which means {meant}; leave one out"
+            yield ("authentication", "anonymous"), text
 
     def _address_problems(self) -> Iterable[Problem]:
         """No two services of the node can share an address."""

@@ -81,7 +81,7 @@ def _default(setting: Setting) -> str:
         return "must be given"
     if setting.kind == "section":
         return "`null`" if setting.optional else ""
-    if setting.kind == "list":
+    if setting.kind == "list" and not setting.default and not setting.optional:
         return "`[]`"
     return f"`{json.dumps(setting.default)}`"
 

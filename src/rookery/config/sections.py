@@ -42,7 +42,7 @@ def _port(value: object) -> object:
     return value
 
 
-def _comma_list(value: object) -> object:
+def comma_list(value: object) -> object:
     """Take ``"a, b"`` for ``["a", "b"]``."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
@@ -95,7 +95,7 @@ Peer = Annotated[
     Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$", max_length=255),
     Expected("host or host:port"),
 ]
-Peers = Annotated[tuple[Peer, ...], BeforeValidator(_comma_list), Strict(False)]
+Peers = Annotated[tuple[Peer, ...], BeforeValidator(comma_list), Strict(False)]
 
 
 class Section(BaseModel):

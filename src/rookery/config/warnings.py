@@ -7,26 +7,61 @@ from rookery.config.listeners import Listener
 from rookery.config.models import Config
 
 
-def warnings(config: Config) -> list[str]:
-    """One sentence for each thing an operator should know before the node starts."""
-    return [*_access(config), *_users(config), *_listeners(config), *_store(config)]
+def warnings(config: Config, stored_users: int = 0) -> list[str]:
+    """One sentence for each thing an operator should know before the node starts.
+
+    ``stored_users`` is how many users the store has: they are no part of the configuration.
+    """
+    return [
+        *_access(config, stored_users),
+        *_users(config, stored_users),
+        *_listeners(config),
+        *_store(config),
+    ]
 
 
-def _access(config: Config) -> Iterator[str]:
-    if not config.broker.auth.anonymous_allowed:
-        return
-    public = [listener for listener in config.active_listeners if _public(listener)]
+def _access(config: Config, stored_users: int) -> Iterator[str]:
+    """Who gets in without proving anything."""
+    if config.broker.auth.enabled is False:
+        yield "everyone is let in whatever name and password they give: broker.auth.enabled is false"
+    policies = [
+        (listener, _anonymous(config, listener, stored_users))
+        for listener in config.active_listeners
+    ]
+    public = [item for item, policy in policies if policy == "allow" and _public(item)]
     if public:
         places = ", ".join(f"{item.name} ({item.host}:{item.port})" for item in public)
         yield (
-            f"anonymous access is open on {places}: set broker.auth.enabled to true and list users in "
-            "broker.auth.users, or give the listeners the host 127.0.0.1"
+            f"anonymous access is open on {places}: set authentication.anonymous to deny or loopback and "
+            "add users with 'rookery user add', or give the listeners the host 127.0.0.1"
+        )
+    local = [item.name or "" for item, policy in policies if policy == "loopback" and _remote(item)]
+    if local:
+        yield (
+            f"anonymous clients are let in from this machine only ({', '.join(local)}; "
+            "authentication.anonymous: loopback); add users with 'rookery user add'"
         )
 
 
+def _anonymous(config: Config, listener: Listener, stored_users: int) -> str:
+    """The policy of a listener as it comes out."""
+    policy = config.anonymous_of(listener)
+    if policy is not None:
+        return policy
+    known = stored_users + len(config.broker.auth.users)
+    others = [name for name in config.order_of(listener) if name != "users" or known]
+    return "deny" if others else "loopback"
+
+
 def _public(listener: Listener) -> bool:
-    """Whether other machines may reach the listener with no more than its address."""
-    if listener.type == "unix" or (listener.tls and listener.tls.client_certificate == "required"):
+    """Whether other machines may come in through the listener with no more than its address."""
+    asks = listener.tls is not None and listener.tls.client_certificate == "required"
+    return _remote(listener) and not asks
+
+
+def _remote(listener: Listener) -> bool:
+    """Whether other machines reach the listener at all."""
+    if listener.type == "unix":
         return False
     host = listener.host or ""
     try:
@@ -35,18 +70,38 @@ def _public(listener: Listener) -> bool:
         return host.lower() != "localhost"
 
 
-def _users(config: Config) -> Iterator[str]:
+def _users(config: Config, stored_users: int) -> Iterator[str]:
     auth = config.broker.auth
     clear = [user.username for user in auth.users if not user.hashed]
     if clear:
         yield (
-            f"the configuration holds the passwords of {', '.join(clear)} in plain text: put their bcrypt "
-            "hashes there instead"
+            f"the configuration holds the passwords of {', '.join(clear)} in plain text: put their hashes "
+            "there instead, as 'rookery user hash' prints them"
         )
-    if auth.enabled is False and auth.users:
-        yield "broker.auth.users is not used: broker.auth.enabled is false, so everyone is let in"
-    if auth.enabled and not any(user.enabled for user in auth.users):
-        yield "nobody can connect: broker.auth.enabled is true and broker.auth.users has no enabled user"
+    weak = [user.username for user in auth.users if user.hashed and user.guessable]
+    if weak:
+        yield (
+            f"the hashes of {', '.join(weak)} are soon guessed by someone who has read them: replace them "
+            "by those of 'rookery user hash'"
+        )
+    orders = [(item, config.order_of(item)) for item in config.active_listeners]
+    asked = {name for _, order in orders for name in order}
+    if auth.users and "users" not in asked:
+        why = "broker.auth.enabled is false" if auth.enabled is False else "no listener asks users"
+        yield f"broker.auth.users is not used: {why}"
+    if config.authentication.password_file is not None and "password_file" not in asked:
+        yield "authentication.password_file is not used: authentication.order does not list password_file"
+    if not stored_users and not any(user.enabled for user in auth.users):
+        shut = [
+            item.name or ""
+            for item, order in orders
+            if order in ((), ("users",)) and config.anonymous_of(item) == "deny"
+        ]
+        if shut:
+            yield (
+                f"nobody can connect to {', '.join(shut)}: anonymous clients are denied and there is no "
+                "enabled user; add one with 'rookery user add'"
+            )
 
 
 def _listeners(config: Config) -> Iterator[str]:

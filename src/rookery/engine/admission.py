@@ -192,6 +192,7 @@ class Admission:
                 return
             client.link.send(auth_packet(connect, ReasonCode.SUCCESS, data))
             client.io.request_flush()
+            client.expire_at(verdict.principal.expires_at_wall)
             return
         try:
             self._authorize(client, connect, verdict)
@@ -317,6 +318,7 @@ class Admission:
             broker.review.ensure(actor)  # Rules may have changed while it was away.
             actor.resume(broker.now)
         client.io.request_flush()
+        client.expire_at(principal.expires_at_wall)
 
     def _open(self, client: ClientLink, connect: Connect) -> None:
         properties = connect.properties
@@ -419,7 +421,7 @@ class Admission:
 def attempt_of(client: ClientLink, connect: Connect) -> Attempt:
     """What the authenticator is told."""
     return Attempt(
-        client_id=connect.client_id,
+        client_id=client.client_id,  # In a re-authentication the assigned one, where it had none.
         username=connect.username,
         password=connect.password,
         address=client.address,

@@ -19,6 +19,7 @@ from rookery.engine.stats import (
     END_CONNECTION_LOST,
     END_INTERNAL,
     END_KEEP_ALIVE,
+    END_NOT_AUTHORIZED,
     END_PEER_FAULT,
 )
 from rookery.mqtt.encode import puback_wire, pubcomp_wire, pubrec_wire, pubrel_wire
@@ -59,6 +60,9 @@ ENDED: Final = 4
 
 PINGRESP_WIRE: Final = b"\xd0\x00"
 
+EXPIRY_LOOK_SECONDS: Final = 300.0
+"""How far ahead the end of a proof is put on the timers, which hold a link that has ended until then."""
+
 
 class HeldOutput:
     """Output of one turn that waits for a commit, because it says that something is done."""
@@ -98,6 +102,9 @@ class ClientLink(Timed, Waiter):
         """When the client must be admitted; what it sends meanwhile gives it no more time."""
         self.keep_alive_at: float = 0.0
         """When the keep alive is looked at next."""
+        self.expires_at_wall: float = 0.0
+        """When the proof of the client's identity ends, on the wall clock; 0 is never."""
+        self.expiry_look_at: float = 0.0
         self.last_received: float = now
         self.waits_for: int = 0
         """The group that this turn's output must wait for."""
@@ -386,7 +393,7 @@ class ClientLink(Timed, Waiter):
         self.broker.stats.packets_sent += 1
 
     def due(self, now: float) -> None:
-        """A deadline: the CONNECT that did not come, or the keep alive."""
+        """A deadline: the CONNECT that did not come, the end of its proof, or the keep alive."""
         if self.stage == ENDED:
             return
         if self.actor is None:
@@ -395,7 +402,10 @@ class ClientLink(Timed, Waiter):
                     self, "connect_deadline", "no CONNECT was completed in time"
                 )
                 self.end(END_CONNECTION_LOST)
-        elif self.keep_alive_seconds and now >= self.keep_alive_at:
+            return
+        if self.expires_at_wall and now >= self.expiry_look_at:
+            self._look_at_expiry(now)
+        if self.stage != ENDED and self.keep_alive_seconds and now >= self.keep_alive_at:
             # [MQTT-3.1.2-22] One and a half times the keep alive without a packet.
             deadline = self.last_received + 1.5 * self.keep_alive_seconds
             if now < deadline:
@@ -405,6 +415,22 @@ class ClientLink(Timed, Waiter):
                 self.check_keep_alive_at(now)
             else:
                 self.disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, END_KEEP_ALIVE, "")
+
+    def expire_at(self, wall: float | None) -> None:
+        """End the link when the proof of the client's identity ends; ``None`` is never."""
+        self.expires_at_wall = 0.0 if wall is None else wall
+        if wall is not None:
+            self._look_at_expiry(self.broker.now)
+
+    def _look_at_expiry(self, now: float) -> None:
+        remaining = self.expires_at_wall - self.broker.clock.wall()
+        if remaining > 0:
+            self.expiry_look_at = now + min(remaining, EXPIRY_LOOK_SECONDS)
+            self.broker.timers.at(self.expiry_look_at, self)
+            return
+        text = "the proof of the client's identity has expired"
+        self.broker.log_refusal(self, "maximum_connect_time", text)
+        self.disconnect(ReasonCode.MAXIMUM_CONNECT_TIME, END_NOT_AUTHORIZED, "")
 
     def check_keep_alive_at(self, when: float) -> None:
         """Look at the keep alive then; a timer that comes sooner is another one's."""

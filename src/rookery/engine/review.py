@@ -222,10 +222,10 @@ class Review:
 
     def denial_disconnects(self, client: ClientLink) -> bool:
         """Whether a client that does what it may not do is put out."""
-        behaviour = self._broker.settings.behaviour
+        denial = self._broker.settings.denial
         if client.link.version == V5:
-            return behaviour.denied_v5_disconnects
-        return behaviour.denied_v3_disconnects
+            return denial.denied_v5_disconnects
+        return denial.denied_v3_disconnects
 
 
 def wants(session: Session, delivery: Delivery, known: dict[tuple[str, str], bool]) -> bool:

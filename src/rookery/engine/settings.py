@@ -51,8 +51,14 @@ class Behaviour:
     """Where clients are sent when this node is full or shuts down; ``None`` sends them nowhere."""
     sys_interval_seconds: float
     """How often the ``$SYS`` topics are published; 0 turns them off."""
+
+
+@dataclass(frozen=True)
+class Denial:
+    """What becomes of a client that does what it may not do."""
+
     denied_v5_disconnects: bool = False
-    """Whether a 5.0 client that does what it may not do is disconnected, and not only answered so."""
+    """Whether a 5.0 client is disconnected, and not only answered so."""
     denied_v3_disconnects: bool = False
     """The same for clients of 3.1 and 3.1.1."""
 
@@ -63,3 +69,4 @@ class Settings:
 
     limits: Limits
     behaviour: Behaviour
+    denial: Denial = Denial()

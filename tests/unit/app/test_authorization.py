@@ -1,6 +1,7 @@
 """What clients may do, by configuration, and by what changes while the node runs."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ class World:
         self.file.write_text(text)
         self.access = AccessFile(folder)
         self.loaded = load(self.file)
-        self.subject = Authorization(self.loaded.config.authorization, self.loaded.origins)
+        self.subject = Authorization(self.loaded.config.authorization, self.loaded.origins, folder)
         self.turns = 0
         self.watch = FileWatch(self.turn)
 
@@ -193,6 +194,6 @@ def test_where_a_rule_stands_that_no_file_has():
         None, {}, ["authorization.rules=[{permission: deny, action: all, topic_filter: a}]"]
     )
     for origins, place in ((loaded.origins, "--set authorization"), ({}, "authorization.rules.0")):
-        subject = Authorization(loaded.config.authorization, origins)
+        subject = Authorization(loaded.config.authorization, origins, Path())
         decision = subject.authorizer.may_publish(ANN, "a", 0, False)
         assert decision.rule.startswith(place)

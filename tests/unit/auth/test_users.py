@@ -1,294 +1,222 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from rookery.auth.passwords import StoredPassword, hash_password, parse_password
-from rookery.auth.users import User, UsersAuthenticator, VerifiedCache
+from rookery.auth.source import NotKnown, Verdict
+from rookery.auth.users import User, UsersSource
+from rookery.auth.verifier import Verifier
 from rookery.mqtt.types import ReasonCode
-from rookery.ports import Accepted, Attempt, Authenticator, Refused
+from rookery.ports import Accepted, Principal, Refused
+from tests.support.passwords import FakeClock, GatedPassword, attempt, cheap, settled
 
-Outcome = Accepted | Refused
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        raise AssertionError("what is remembered must not depend on the wall clock")
+BAD = ReasonCode.BAD_USER_NAME_OR_PASSWORD
+NOT_VALID = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+RIGHT = cheap("right")
 
 
-@dataclass(frozen=True)
-class GatedPassword(StoredPassword):
-    """A costly password whose comparisons wait at a gate, and are counted."""
-
-    gate: threading.Event | None = None
-    compared: list[bytes] | None = None
-
-    def matches(self, password: bytes) -> bool:
-        assert self.gate is not None
-        assert self.compared is not None
-        self.compared.append(password)
-        assert self.gate.wait(10)
-        return password == b"right"
+@pytest.fixture
+def verifier() -> Iterator[Verifier]:
+    made = Verifier(FakeClock(), remember_seconds=60)
+    yield made
+    made.close()
 
 
-def bcrypt_password(password: str) -> StoredPassword:
-    stored = parse_password(hash_password(password, "bcrypt", 4), "bcrypt", "")
-    assert stored is not None
-    return stored
+def ann(**more: Any) -> User:
+    return User("ann", more.pop("password", RIGHT), **more)
 
 
-def sha256_password(password: str) -> StoredPassword:
-    stored = parse_password(hash_password(password, "sha256"), "sha256", "")
-    assert stored is not None
-    return stored
+def at_once(source: UsersSource, username: str | None, password: bytes | None) -> Verdict:
+    verdict = source.authenticate(attempt(username, password))
+    assert isinstance(verdict, Accepted | Refused | NotKnown)
+    return verdict
 
 
-def gated(gate: threading.Event, compared: list[bytes]) -> GatedPassword:
-    return GatedPassword("bcrypt", bcrypt_password("decoy").digest, b"", gate, compared)
-
-
-def attempt(username: str | None, password: bytes | None) -> Attempt:
-    return Attempt(
-        client_id="c1", username=username, password=password, address="192.0.2.7", listener="tcp"
-    )
-
-
-@contextmanager
-def authenticator(*users: User, **settings: float) -> Iterator[UsersAuthenticator]:
-    subject = UsersAuthenticator(users, FakeClock(), **settings)  # type: ignore[arg-type]
-    try:
-        yield subject
-    finally:
-        subject.close()
-
-
-async def outcome_of(
-    subject: Authenticator, username: str | None, password: bytes | None
-) -> Outcome:
-    outcome = subject.authenticate(attempt(username, password))
-    return outcome if isinstance(outcome, Accepted | Refused) else await outcome
-
-
-def at_once(subject: UsersAuthenticator, username: str | None, password: bytes | None) -> Outcome:
-    outcome = subject.authenticate(attempt(username, password))
-    assert isinstance(outcome, Accepted | Refused)
-    return outcome
-
-
-def assert_refused(outcome: Outcome, reason: str) -> None:
-    assert outcome == Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, reason)
+def let_in(source: UsersSource, username: str = "ann", client_id: str = "c1") -> Principal:
+    verdict = source.authenticate(attempt(username, b"right", client_id=client_id))
+    assert isinstance(verdict, Accepted)
+    return verdict.principal
 
 
 def run(work: Callable[[], Coroutine[object, object, None]]) -> None:
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("make", [bcrypt_password, sha256_password])
-def test_the_right_password_lets_in_and_all_else_is_one_refusal(
-    make: Callable[[str], StoredPassword],
-) -> None:
-    async def work() -> None:
-        with authenticator(
-            User("ann", make("right")), User("bob", make("right"), enabled=False)
-        ) as subject:
-            accepted = await outcome_of(subject, "ann", b"right")
-            assert isinstance(accepted, Accepted)
-            assert accepted.principal.name == "ann"
-            assert accepted.principal.client_id == "c1"
-            assert accepted.principal.address == "192.0.2.7"
-            assert accepted.principal.listener == "tcp"
-            wrong = "wrong password for user 'ann'"
-            assert_refused(await outcome_of(subject, "ann", b"wrong"), wrong)
-            assert_refused(await outcome_of(subject, "eve", b"right"), "there is no user 'eve'")
-            assert_refused(await outcome_of(subject, "bob", b"right"), "user 'bob' is disabled")
-            assert_refused(
-                await outcome_of(subject, "bob", b"wrong"), "wrong password for user 'bob'"
-            )
+class TestDeciding:
+    def test_the_right_password_lets_in(self, verifier: Verifier):
+        user = ann(superuser=True, groups=frozenset({"ops"}))
+        principal = let_in(UsersSource("users", verifier, [user]))
+        assert (principal.name, principal.source, principal.superuser) == ("ann", "users", True)
+        assert principal.groups == {"ops"}
+        assert (principal.client_id, principal.address) == ("c1", "192.0.2.7")
+        assert principal.listener == "tcp"
 
-    run(work)
+    def test_all_else_is_one_refusal(self, verifier: Verifier):
+        source = UsersSource("users", verifier, [ann(), User("bob", RIGHT, enabled=False)])
+        for name, password, reason in (
+            ("ann", b"wrong", "wrong password for user 'ann'"),
+            ("ann", None, "user 'ann' gave no password"),
+            ("bob", b"right", "user 'bob' is disabled"),
+            ("bob", b"wrong", "wrong password for user 'bob'"),
+        ):
+            assert at_once(source, name, password) == Refused(BAD, reason)
 
-
-def test_without_a_name_or_a_password_there_is_nothing_to_compare() -> None:
-    with authenticator(User("ann", bcrypt_password(""))) as subject:
-        assert_refused(at_once(subject, None, b"x"), "no user name was given")
-        assert_refused(at_once(subject, "ann", None), "user 'ann' gave no password")
-
-
-def test_cheap_hashes_are_decided_without_waiting() -> None:
-    with authenticator(User("ann", sha256_password("right"))) as subject:
-        assert isinstance(at_once(subject, "ann", b"right"), Accepted)
-        assert isinstance(at_once(subject, "ann", b"wrong"), Refused)
-        assert isinstance(at_once(subject, "eve", b"wrong"), Refused)
-
-
-def test_no_user_at_all_refuses_all() -> None:
-    with authenticator() as subject:
-        assert_refused(at_once(subject, "ann", b"x"), "there is no user 'ann'")
-
-
-def test_every_refusal_takes_the_work_of_the_costliest_hash() -> None:
-    async def work() -> None:
-        gate, compared = threading.Event(), list[bytes]()
-        gate.set()
-        users = (User("slow", gated(gate, compared)), User("quick", sha256_password("other")))
-        with authenticator(*users) as subject:
-            subject._decoy = gated(gate, compared)
-            for name in ("slow", "quick", "nobody"):
-                before = len(compared)
-                assert isinstance(await outcome_of(subject, name, b"wrong"), Refused)
-                assert len(compared) == before + 1
-            # The decoy's password opens nobody's door, not even that of a cheap hash.
-            for name in ("quick", "nobody"):
-                assert isinstance(await outcome_of(subject, name, b"right"), Refused)
-
-    run(work)
-
-
-def test_the_decoy_costs_what_the_costliest_user_does() -> None:
-    costs = [4, 6, 5]
-    users = [
-        User(str(cost), parsed)
-        for cost in costs
-        if (parsed := parse_password(hash_password("x", "bcrypt", cost), "bcrypt", ""))
-    ]
-    with authenticator(*users) as subject:
-        assert subject._decoy.cost == 6
-
-
-def test_bcrypt_runs_off_the_loop() -> None:
-    async def work() -> None:
-        gate, compared = threading.Event(), list[bytes]()
-        with authenticator(User("ann", gated(gate, compared))) as subject:
-            waiting = asyncio.gather(outcome_of(subject, "ann", b"right"))
-            # The loop goes on while the comparison stands at its gate; only it opens the gate.
-            asyncio.get_running_loop().call_soon(gate.set)
-            assert isinstance((await waiting)[0], Accepted)
-
-    run(work)
-
-
-def test_a_crowd_with_one_password_is_one_comparison() -> None:
-    async def work() -> None:
-        gate, compared = threading.Event(), list[bytes]()
-        with authenticator(User("ann", gated(gate, compared)), waiting_max=1) as subject:
-            waiting = asyncio.gather(*(outcome_of(subject, "ann", b"right") for _ in range(100)))
-            asyncio.get_running_loop().call_soon(gate.set)
-            outcomes = await waiting
-            assert all(isinstance(outcome, Accepted) for outcome in outcomes)
-            assert compared == [b"right"]
-
-    run(work)
-
-
-def test_one_that_goes_away_does_not_take_the_others_comparison() -> None:
-    async def work() -> None:
-        gate, compared = threading.Event(), list[bytes]()
-        with authenticator(User("ann", gated(gate, compared))) as subject:
-            async with asyncio.TaskGroup() as group:
-                first = group.create_task(outcome_of(subject, "ann", b"right"))
-                second = group.create_task(outcome_of(subject, "ann", b"right"))
-                await asyncio.sleep(0)
-                first.cancel()
-                gate.set()
-            assert first.cancelled()
-            assert isinstance(second.result(), Accepted)
-            assert compared == [b"right"]
-
-    run(work)
-
-
-def test_beyond_the_bound_the_server_is_busy_and_recovers() -> None:
-    async def work() -> None:
-        gate, compared = threading.Event(), list[bytes]()
-        with authenticator(User("ann", gated(gate, compared)), waiting_max=2) as subject:
-            waiting = asyncio.gather(*(outcome_of(subject, "ann", b"%d" % n) for n in range(5)))
-            asyncio.get_running_loop().call_soon(gate.set)
-            outcomes = await waiting
-            codes = [outcome.reason_code for outcome in outcomes if isinstance(outcome, Refused)]
-            bad = ReasonCode.BAD_USER_NAME_OR_PASSWORD
-            assert codes == [bad, bad] + [ReasonCode.SERVER_BUSY] * 3
-            assert isinstance(await outcome_of(subject, "ann", b"right"), Accepted)
-
-    run(work)
-
-
-def test_a_success_is_remembered_and_a_failure_is_not() -> None:
-    async def work() -> None:
-        gate, compared = threading.Event(), list[bytes]()
-        gate.set()
-        with authenticator(User("ann", gated(gate, compared)), remember_seconds=60) as subject:
-            for _ in range(3):
-                assert isinstance(await outcome_of(subject, "ann", b"right"), Accepted)
-            assert compared == [b"right"]
-            for _ in range(2):
-                assert isinstance(await outcome_of(subject, "ann", b"wrong"), Refused)
-            assert compared == [b"right", b"wrong", b"wrong"]
-
-    run(work)
-
-
-def test_a_disabled_users_right_password_is_not_remembered() -> None:
-    async def work() -> None:
-        user = User("ann", bcrypt_password("right"), enabled=False)
-        with authenticator(user, remember_seconds=60) as subject:
-            await outcome_of(subject, "ann", b"right")
-            assert len(subject._verified) == 0
-
-    run(work)
-
-
-def test_what_is_remembered_ends() -> None:
-    clock = FakeClock()
-    cache = VerifiedCache(clock, remember_seconds=10, entries_max=5)
-    key = cache.key("ann", b"right")
-    cache.add(key)
-    clock.now += 9.9
-    assert key in cache
-    clock.now += 0.1
-    assert key not in cache
-    assert len(cache) == 0
-
-
-def test_remembering_for_no_time_is_not_remembering() -> None:
-    cache = VerifiedCache(FakeClock(), remember_seconds=0, entries_max=5)
-    cache.add(cache.key("ann", b"right"))
-    assert len(cache) == 0
-
-
-def test_a_full_table_forgets_its_oldest() -> None:
-    cache = VerifiedCache(FakeClock(), remember_seconds=10, entries_max=2)
-    one, two, three = (cache.key(name, b"") for name in ("one", "two", "three"))
-    cache.add(one)
-    cache.add(two)
-    cache.add(one)
-    cache.add(three)
-    assert (one in cache, two in cache, three in cache) == (True, False, True)
-
-
-def test_keys_tell_name_and_password_apart_and_tell_nothing_else() -> None:
-    cache = VerifiedCache(FakeClock(), 10, 5)
-    assert cache.key("ab", b"c") != cache.key("a", b"bc")
-    assert cache.key("ab", b"c") == cache.key("ab", b"c")
-    assert cache.key("ab", b"c") != VerifiedCache(FakeClock(), 10, 5).key("ab", b"c")
-
-
-def test_a_name_may_stand_once() -> None:
-    user = User("ann", sha256_password("x"))
-    with pytest.raises(ValueError, match="user 'ann' is there twice"):
-        UsersAuthenticator([user, user], FakeClock())
-
-
-def test_there_is_no_enhanced_authentication() -> None:
-    with authenticator() as subject:
-        assert subject.methods == frozenset()
+    def test_others_are_left_to_the_next_source(self, verifier: Verifier):
+        source = UsersSource("users", verifier, [ann()])
+        assert at_once(source, "eve", b"right") == NotKnown("there is no user 'eve'")
+        assert at_once(source, None, b"right") == NotKnown("no user name was given")
+        assert source.methods == frozenset()
         with pytest.raises(ValueError, match="no authentication method 'SCRAM'"):
-            subject.begin("SCRAM", attempt("ann", b"x"))
+            source.begin("SCRAM", attempt("ann", b"x"))
+
+    def test_a_costly_hash_is_waited_for(self, verifier: Verifier):
+        async def work() -> None:
+            source = UsersSource("users", verifier, [ann(password=GatedPassword())])
+            found = await settled(source.authenticate(attempt("ann", b"right")))
+            assert isinstance(found, Accepted)
+            found = await settled(source.authenticate(attempt("ann", b"wrong")))
+            assert found == Refused(BAD, "wrong password for user 'ann'")
+
+        run(work)
+
+    def test_too_many_at_once_are_told_so(self):
+        async def work() -> None:
+            stored = GatedPassword(threading.Event())
+            assert stored.gate is not None
+            verifier = Verifier(FakeClock(), waiting_max=1)
+            source = UsersSource("users", verifier, [ann(password=stored)])
+            waiting = asyncio.gather(
+                *(settled(source.authenticate(attempt("ann", b"%d" % n))) for n in range(2))
+            )
+            asyncio.get_running_loop().call_soon(stored.gate.set)
+            _, busy = await waiting
+            assert isinstance(busy, Refused) and busy.reason_code == ReasonCode.SERVER_BUSY
+            verifier.close()
+
+        run(work)
+
+    def test_a_disabled_user_s_right_password_is_not_remembered(self, verifier: Verifier):
+        async def work() -> None:
+            stored = GatedPassword()
+            source = UsersSource("users", verifier, [ann(password=stored, enabled=False)])
+            for _ in range(2):
+                await settled(source.authenticate(attempt("ann", b"right")))
+            assert stored.compared == [b"right", b"right"]
+
+        run(work)
+
+    def test_a_name_may_stand_once(self, verifier: Verifier):
+        with pytest.raises(ValueError, match="user 'ann' is there twice"):
+            UsersSource("users", verifier, [ann(), ann()])
+
+
+class TestTheClientId:
+    @pytest.mark.parametrize(
+        ("bound", "client_id", "taken"),
+        [
+            (None, "any", True),
+            (None, "", True),
+            ("meter-7", "meter-7", True),
+            ("meter-7", "meter-70", False),
+            ("meter-7", "", False),
+            ("meter-*", "meter-", True),
+            ("meter-*", "meter-70", True),
+            ("meter-*", "mete", False),
+            ("meter-*", "", False),
+            ("*", "", True),
+        ],
+    )
+    def test_may_be_bound(self, verifier: Verifier, bound, client_id, taken):
+        source = UsersSource("users", verifier, [ann(client_id=bound)])
+        verdict = source.authenticate(attempt("ann", b"right", client_id=client_id))
+        assert isinstance(verdict, Accepted) == taken
+        if not taken:
+            reason = f"user 'ann' may only use the client id {bound!r}"
+            assert verdict == Refused(NOT_VALID, reason)
+
+    def test_is_told_of_to_nobody_without_the_password(self, verifier: Verifier):
+        source = UsersSource("users", verifier, [ann(client_id="other")])
+        assert at_once(source, "ann", b"wrong") == Refused(BAD, "wrong password for user 'ann'")
+
+
+class TestAnotherTable:
+    @pytest.fixture
+    def source(self, verifier: Verifier) -> UsersSource:
+        return UsersSource("users", verifier, [ann(client_id="c*"), User("bob", RIGHT)])
+
+    def test_is_in_force_once_it_is_put_there(self, source: UsersSource):
+        put = source.prepare([User("eve", RIGHT)])
+        assert source.count == 2
+        assert isinstance(at_once(source, "eve", b"right"), NotKnown)
+        put()
+        assert source.count == 1
+        assert let_in(source, "eve").name == "eve"
+
+    @pytest.mark.parametrize(
+        ("users", "reason"),
+        [
+            ([], "user 'ann' was removed"),
+            ([ann(enabled=False)], "user 'ann' is disabled"),
+            ([ann(password=cheap("new"))], "user 'ann' got another password or other rights"),
+            ([ann(superuser=True)], "user 'ann' got another password or other rights"),
+            ([ann(groups=frozenset("g"))], "user 'ann' got another password or other rights"),
+            ([ann(client_id="d*")], "user 'ann' may not use this client id any more"),
+        ],
+        ids=["removed", "disabled", "password", "superuser", "groups", "binding"],
+    )
+    def test_may_put_somebody_out(self, source: UsersSource, users: list[User], reason: str):
+        principal = let_in(source)
+        before = source.generation
+        source.prepare([*users, User("bob", RIGHT)])()
+        assert source.generation > before
+        assert source.still_admits(principal) == reason
+
+    def test_puts_nobody_out_for_others_or_for_nothing(self, source: UsersSource):
+        principal = let_in(source)
+        before = source.generation
+        source.prepare([ann(client_id="c*"), User("bob", RIGHT), User("eve", RIGHT)])()
+        assert source.generation == before
+        assert source.still_admits(principal) is None
+
+    def test_a_user_that_went_and_came_back_must_come_again(self, source: UsersSource):
+        principal = let_in(source)
+        source.prepare([])()
+        source.prepare([ann(client_id="c*")])()
+        assert source.still_admits(principal) is not None
+
+    def test_the_first_user_is_told_because_it_ends_what_held_without(self, verifier: Verifier):
+        source = UsersSource("users", verifier)
+        before = source.generation
+        source.prepare([ann()])()
+        assert source.generation > before
+
+    def test_while_a_comparison_runs(self, verifier: Verifier):
+        async def work() -> None:
+            for others, admitted in (([ann(password=cheap("new"))], False), (None, True)):
+                stored = GatedPassword(threading.Event())
+                assert stored.gate is not None
+                source = UsersSource("users", verifier, [ann(password=stored)])
+                waiting = asyncio.gather(settled(source.authenticate(attempt("ann", b"right"))))
+                await asyncio.sleep(0)
+                source.prepare(others or [ann(password=stored), User("bob", RIGHT)])()
+                stored.gate.set()
+                (found,) = await waiting
+                assert isinstance(found, Accepted) == admitted
+                if not admitted:
+                    assert found == Refused(BAD, "user 'ann' was changed meanwhile")
+
+        run(work)
+
+    def test_tells_the_verifier_what_a_refusal_costs(self, verifier: Verifier):
+        source = UsersSource("users", verifier, [ann()])
+        assert verifier.pretend("nobody", b"x") is None
+
+        async def work() -> None:
+            source.prepare([ann(), User("bob", GatedPassword())])()
+            working = verifier.pretend("nobody", b"x")
+            assert working is not None
+            assert await working is False
+
+        run(work)

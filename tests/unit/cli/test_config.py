@@ -62,7 +62,9 @@ class TestCheck:
         done = run(tmp_path, "check")
         assert done.returncode == 0
         assert done.stdout == "the configuration without a file: no errors\n"
-        assert done.stderr.startswith("warning: anonymous access is open on tcp (0.0.0.0:1883)")
+        assert done.stderr.startswith(
+            "warning: anonymous clients are let in from this machine only (tcp;"
+        )
 
     def test_all_errors_go_to_standard_error_and_the_exit_code_is_1(self, tmp_path: Path):
         (tmp_path / "f.yaml").write_text("limits:\n  inflight_max: abc\n  zzz: 1\n")

@@ -121,7 +121,7 @@ class TestPrecedence:
             '        algorithm: "bcrypt"\n        enabled: true\n'
         )
         auth = load(path).config.broker.auth
-        assert not auth.anonymous_allowed
+        assert auth.enabled
         assert auth.users[0].password.get_secret_value() == "admin123"
 
     def test_a_number_will_do_for_a_text_as_it_was_written(self, write: Write):
@@ -190,7 +190,7 @@ class TestErrors:
                 "listeners: [5]\n",
                 (
                     "f.yaml:1:13: listeners.0: must be a mapping with the keys type, "
-                    "name, host, port, path, tls, proxy_protocol, backlog, not 5"
+                    "name, host, port, path, tls, proxy_protocol, authentication, anonymous, backlog, not 5"
                 ),
             ),
             (
@@ -237,7 +237,7 @@ class TestErrors:
                 "- a\n",
                 (
                     "f.yaml:1:1: must be a mapping with the keys broker, listeners, limits, "
-                    "mqtt, store, authorization, log, metrics"
+                    "mqtt, store, authentication, authorization, log, metrics"
                 ),
             ),
         ],

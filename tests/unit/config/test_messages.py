@@ -62,8 +62,8 @@ def test_every_error_of_the_models_has_a_sentence():
         "metrics": {"host": "a b"},
     }
     assert told(data) == {
-        "x": "unknown key; the keys here are broker, listeners, limits, mqtt, store, authorization, log, "
-        "metrics",
+        "x": "unknown key; the keys here are broker, listeners, limits, mqtt, store, "
+        "authentication, authorization, log, metrics",
         "broker.mqtt_port": 'must be a port from 0 to 65535, as 1883 or ":1883" '
         '(0 lets the system choose one), not "x"',
         "broker.peer_nodes.0": 'must be host or host:port, not "a b"',

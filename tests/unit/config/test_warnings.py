@@ -13,34 +13,70 @@ USER = {"username": "a", "password": HASH}
 LOOPBACK = [{"type": "tcp", "host": "127.0.0.1"}]
 
 
-def told(*, auth: Any = None, listeners: Any = LOOPBACK, **broker: Any) -> list[str]:
-    data = {"broker": {**broker, "auth": auth or {}}, "listeners": listeners}
+def told(
+    *, auth: Any = None, authentication: Any = None, listeners: Any = LOOPBACK, **broker: Any
+) -> list[str]:
+    data = {
+        "broker": {**broker, "auth": auth or {}},
+        "listeners": listeners,
+        "authentication": authentication or {},
+    }
     return warnings(Config.model_validate(data))
 
 
-def test_the_defaults_are_open_to_everyone():
+def test_the_defaults_let_in_this_machine_only_and_say_so():
     (warning,) = warnings(Config())
-    assert warning.startswith("anonymous access is open on tcp (0.0.0.0:1883): set broker.auth")
+    assert warning == (
+        "anonymous clients are let in from this machine only (tcp; authentication.anonymous: loopback); "
+        "add users with 'rookery user add'"
+    )
+    assert warnings(Config(), stored_users=1) == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-def test_the_machine_itself_may_come_in(host: str):
-    assert told(listeners=[{"type": "tcp", "host": host}]) == []
+@pytest.mark.parametrize("anonymous", [None, "loopback", "allow"])
+def test_the_machine_itself_may_come_in(host: str, anonymous: str | None):
+    listeners = [{"type": "tcp", "host": host}]
+    assert told(listeners=listeners, authentication={"anonymous": anonymous}) == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "broker.example"])
 def test_others_may_come_in_when_they_are_known(host: str):
     listeners = [{"type": "tcp", "host": host}]
-    assert len(told(listeners=listeners)) == 1
+    (warning,) = told(listeners=listeners, authentication={"anonymous": "allow"})
+    assert warning.startswith(
+        f"anonymous access is open on tcp-0 ({host}:1883): set authentication"
+    )
     assert told(listeners=listeners, auth={"users": [USER]}) == []
+    password_file = {"order": ["password_file"], "password_file": "f"}
+    assert told(listeners=listeners, authentication=password_file) == []
+
+
+def test_a_listener_of_its_own_mind():
+    listeners = [
+        {"type": "tcp", "name": "a", "anonymous": "allow"},
+        {"type": "tcp", "name": "b", "port": 5, "anonymous": "loopback"},
+        {"type": "tcp", "name": "c", "port": 6},
+    ]
+    one, other = told(listeners=listeners, auth={"users": [USER]})
+    assert one.startswith("anonymous access is open on a (")
+    assert "from this machine only (b;" in other
 
 
 def test_a_unix_socket_and_client_certificates_keep_others_out():
     tls = {"certificate": "c", "private_key": "k", "ca": "a", "client_certificate": "required"}
     secure = {"type": "tls", "port": 5, "tls": tls}
-    assert told(listeners=[{"type": "unix", "path": "/s"}, secure]) == []
+    everybody = {"anonymous": "allow"}
+    unix = {"type": "unix", "path": "/s"}
+    assert told(listeners=[unix, secure], authentication=everybody) == []
     secure["tls"] = {**tls, "client_certificate": "optional"}
-    assert len(told(listeners=[secure])) == 1
+    assert len(told(listeners=[secure], authentication=everybody)) == 1
+
+
+def test_everyone_is_let_in():
+    one, other = told(auth={"enabled": False}, listeners=[{"type": "tcp"}])
+    assert one.startswith("everyone is let in whatever name and password they give")
+    assert other.startswith("anonymous access is open")
 
 
 def test_passwords_in_plain_text():
@@ -51,14 +87,33 @@ def test_passwords_in_plain_text():
 
 
 def test_users_that_are_not_used():
-    (warning,) = told(auth={"enabled": False, "users": [USER]})
-    assert warning.startswith("broker.auth.users is not used")
+    _, warning = told(auth={"enabled": False, "users": [USER]})
+    assert warning == "broker.auth.users is not used: broker.auth.enabled is false"
+    file = {"order": ["password_file"], "password_file": "f"}
+    (warning,) = told(auth={"users": [USER]}, authentication=file)
+    assert warning == "broker.auth.users is not used: no listener asks users"
+
+
+def test_a_password_file_that_is_not_used():
+    (warning,) = told(authentication={"password_file": "f"})
+    assert warning.startswith("authentication.password_file is not used")
+    asking = [{**LOOPBACK[0], "authentication": ["password_file"]}]
+    assert told(authentication={"password_file": "f"}, listeners=asking) == []
+
+
+def test_hashes_that_are_soon_guessed():
+    weak = {"username": "b", "password": "0" * 64, "algorithm": "sha256"}
+    (warning,) = told(auth={"users": [USER, weak]})
+    assert warning.startswith("the hashes of b are soon guessed")
 
 
 def test_nobody_can_connect():
     for users in ([], [{**USER, "enabled": False}]):
         (warning,) = told(auth={"enabled": True, "users": users})
-        assert warning.startswith("nobody can connect")
+        assert warning.startswith("nobody can connect to tcp-0: ")
+    enabled = Config.model_validate({"broker": {"auth": {"enabled": True}}})
+    assert warnings(enabled, stored_users=1) == []
+    assert told(authentication={"anonymous": "deny"}) == [warning]
 
 
 def test_a_port_that_no_listener_has():

@@ -41,6 +41,11 @@ class TestTheClientId:
         assert names == set(engine.broker.registry.actors)
         assert len(names) == 2
 
+    def test_that_is_assigned_is_the_principal_s(self):
+        engine = Engine()
+        peer, _ = engine.ask(connect(""))
+        assert peer.actor.principal.client_id == peer.actor.client_id != ""
+
     def test_is_not_told_to_who_brought_one(self):
         answer = connack(Engine().ask(connect("mine")))
         assert answer.properties.assigned_client_identifier is None
@@ -466,6 +471,26 @@ class TestReAuthentication:
         peer = Engine().connect("a", **asked)
         assert said(peer.send(self.AGAIN)) == ["DISCONNECT 0x82"]
 
+    def test_a_longer_proof_puts_the_end_off(self):
+        engine = Engine()
+        engine.broker.authenticator = FakeAuthenticator(
+            until_wall(engine, 10), until_wall(engine, 1_000), methods="method"
+        )
+        peer, _ = engine.ask(connect("a", keep_alive_seconds=0, **METHOD))
+        assert said(peer.send(self.AGAIN)) == ["AUTH"]
+        engine.wait(900)
+        assert not peer.closed
+        engine.wait(102)
+        assert peer.closed
+
+    def test_an_assigned_client_id_is_what_the_authenticator_is_asked_about(self):
+        authenticator = FakeAuthenticator(YES, YES, methods="method")
+        engine = Engine(authenticator=authenticator)
+        peer, _ = engine.ask(connect("", **METHOD))
+        peer.send(self.AGAIN)
+        first, again = authenticator.attempts
+        assert (first.client_id, again.client_id) == ("", peer.actor.client_id)
+
     def test_packets_wait_for_a_verdict_that_takes_time(self):
         async def main() -> None:
             peer = self.admitted(*later(YES))
@@ -569,3 +594,47 @@ class TestAWillThatIsAskedAbout:
     def test_a_will_topic_has_a_limit_of_bytes(self):
         _, found = Engine(topic_bytes_max=5).ask(connect("a", will=will("w" * 6)))
         assert said(found) == ["CONNACK 0x90"]
+
+
+def until_wall(engine: Engine, seconds: float) -> Accepted:
+    return Accepted(Principal("user", expires_at_wall=engine.clock.wall() + seconds))
+
+
+class TestAProofThatEnds:
+    @pytest.mark.parametrize(("version", "told"), [(V5, ["DISCONNECT 0xA0"]), (V3_1_1, [])])
+    def test_ends_the_link(self, version, told):
+        engine = Engine()
+        engine.broker.authenticator = FakeAuthenticator(until_wall(engine, 700))
+        peer = engine.connect("a", version, keep_alive_seconds=0)
+        with capture_logs() as logs:
+            engine.wait(699)
+            assert not peer.closed
+            engine.wait(2)
+        assert peer.closed
+        assert said(peer.take()) == told
+        assert engine.stats.disconnects[END_NOT_AUTHORIZED] == 1
+        (refused,) = [line for line in logs if line["event"] == "client_refused"]
+        assert (refused["client_id"], refused["reason"]) == ("a", "maximum_connect_time")
+
+    def test_leaves_the_keep_alive_as_it_is(self):
+        engine = Engine()
+        engine.broker.authenticator = FakeAuthenticator(until_wall(engine, 700))
+        peer = engine.connect("a", keep_alive_seconds=10)
+        engine.wait(17)
+        assert said(peer.take()) == ["DISCONNECT 0x8D"]
+
+    def test_holds_no_link_that_has_ended(self):
+        engine = Engine()
+        engine.broker.authenticator = FakeAuthenticator(until_wall(engine, 1e9))
+        peer = engine.connect("a", keep_alive_seconds=0)
+        peer.drop()
+        engine.wait(301)
+        slots = engine.broker.timers._slots.values()
+        assert not any(timed is peer.client for slot in slots for timed in slot)
+
+    def test_that_has_ended_already(self):
+        engine = Engine()
+        engine.broker.authenticator = FakeAuthenticator(until_wall(engine, -1))
+        peer, answers = engine.ask(connect("a"))
+        assert peer.closed
+        assert said(answers) == ["CONNACK", "DISCONNECT 0xA0"]
