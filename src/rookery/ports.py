@@ -90,6 +90,8 @@ class Decision:
     allowed: bool
     rule: str
     """The rule that decided and where it stands: ``rookery.yaml:12``, ``the default``."""
+    lasting: bool = True
+    """Whether it holds until the authorizer's generation moves; else it must be asked for each time."""
 
 
 @dataclass(slots=True)

@@ -1,8 +1,11 @@
 """Who decides what clients may do, as the configuration asks for it, while its sources change."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from sqlite3 import Connection
+from typing import TYPE_CHECKING
 
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.rules import read_rules, rules_in_use
@@ -13,7 +16,12 @@ from rookery.auth.rules import Rule, RuleSet
 from rookery.auth.watch import FileWatch, file_version
 from rookery.config import Origin
 from rookery.config.authorization import Authorization as Settings
+from rookery.config.authorization_http import HttpAuthorizer as HttpSettings
 from rookery.config.errors import Path as SettingPath
+from rookery.ports import Clock
+
+if TYPE_CHECKING:
+    from rookery.auth.http_authorizer import HttpAuthorizer
 
 Origins = Mapping[SettingPath, Origin]
 
@@ -45,15 +53,27 @@ class AclFile:
 class Authorization:
     """The authorizer of a node, and what keeps it up to date."""
 
-    def __init__(self, settings: Settings, origins: Origins, base: Path) -> None:
+    def __init__(self, settings: Settings, origins: Origins, base: Path, clock: Clock) -> None:
         """``base`` is where relative paths start."""
         self._base = base
         self.authorizer = ChainAuthorizer()
         self._settings = settings
+        self._clock = clock
+        self._remote: HttpAuthorizer | None = None
         self._stored: list[Rule] | None = None
         self._in_file: list[Rule] | None = None
         self._file = AclFile(None, self._take_file)
-        self.reload(settings, origins)
+        self._configure(settings, origins)
+
+    async def start(self) -> None:
+        """Make ready to ask a web service. Raises ``FileFault``."""
+        self._remote = self._make_remote(self._settings.http)
+        self._replace()
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        if self._remote is not None:
+            await self._remote.stop()
 
     def watch(self, files: FileWatch, access: AccessWatch) -> None:
         """Have the sources that others change watched."""
@@ -67,8 +87,21 @@ class Authorization:
                 self._take_stored(_read_stored(connection))
         self._file.read()()
 
-    def reload(self, settings: Settings, origins: Origins) -> None:
-        """Decide by another configuration from now on; its file of rules is read at the next look."""
+    async def reload(self, settings: Settings, origins: Origins) -> None:
+        """Decide by another configuration from now on; its file of rules is read at the next look.
+
+        Raises ``FileFault``, and then nothing changes.
+        """
+        former = self._remote
+        remote = former
+        if settings.http != self._settings.http:
+            remote = self._make_remote(settings.http)
+        self._remote = remote
+        self._configure(settings, origins)
+        if former is not None and former is not remote:
+            await former.stop()
+
+    def _configure(self, settings: Settings, origins: Origins) -> None:
         self._settings = settings
         self._file.path = None if settings.acl_file is None else self._base / settings.acl_file
         self._configured = [
@@ -94,9 +127,16 @@ class Authorization:
             sources = (self._stored, self._configured or None, [])
         self.authorizer.replace(
             [None if rules is None else RuleSet(rules) for rules in sources],
-            None,
+            self._remote,
             settings.default,
         )
+
+    def _make_remote(self, settings: HttpSettings | None) -> HttpAuthorizer | None:
+        if settings is None:
+            return None
+        from rookery.app.authorization_http import make_http_authorizer  # noqa: PLC0415 - an extra
+
+        return make_http_authorizer(settings, self._base, self._clock)
 
 
 def _read_stored(connection: Connection | None) -> list[Rule] | None:

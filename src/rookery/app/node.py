@@ -23,7 +23,7 @@ from rookery.app.listeners import spec_of, transport_of
 from rookery.app.store import make_store
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
-from rookery.auth.watch import FileWatch
+from rookery.auth.watch import FileFault, FileWatch
 from rookery.config.listeners import Listener
 from rookery.config.models import Config
 from rookery.config.settings import to_settings
@@ -100,7 +100,9 @@ class Node:
             config, clock, self._access, self._watch, base or Path()
         )
         self._store = make_store(config, directory, clock)
-        self._authorization = Authorization(config.authorization, origins or {}, base or Path())
+        self._authorization = Authorization(
+            config.authorization, origins or {}, base or Path(), clock
+        )
         self.broker = Broker(
             to_settings(config),
             self._store,
@@ -126,6 +128,7 @@ class Node:
         try:
             await self._watch.load()
             await self._authenticator.start()
+            await self._authorization.start()
             await self._recover()
             for listener in self.config.active_listeners:
                 self._open(listener, poller)
@@ -174,11 +177,19 @@ class Node:
         await self._store.close()
         self._watch.close()
         await self._authenticator.stop()
+        await self._authorization.stop()
         log.info("node_stopped", node_id=self.config.broker.node_id)
 
     def reload(self, config: Config, origins: Origins) -> None:
         """Put into force what of another configuration can change while the node runs."""
-        self._authorization.reload(config.authorization, origins)
+        self.broker.tasks.start("reload", self._reload(config, origins))
+
+    async def _reload(self, config: Config, origins: Origins) -> None:
+        try:
+            await self._authorization.reload(config.authorization, origins)
+        except FileFault as fault:
+            log.error("config_refused", errors=[str(fault)])
+        await self._watch.look()
         self.broker.request_turn()
 
     async def _recover(self) -> None:

@@ -5,11 +5,11 @@ operator adds to a running node; those of the configuration; those of the file i
 service. The first that has something to say decides. A superuser is asked about nowhere.
 """
 
-from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Generator, Iterable
 from typing import Final, Protocol
 
 from rookery.auth.filters import covers, overlaps, split_filter
+from rookery.auth.questions import Question
 from rookery.auth.rules import RuleSet
 from rookery.ports import Decision, Grant, Principal
 
@@ -20,24 +20,23 @@ NO_GRANT: Final = Decision(False, "none of the client's grants, and there are no
 SUPERUSER: Final = Decision(True, "a superuser, to whom no rule applies")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a client wants to do."""
-
-    principal: Principal
-    action: str
-    """``publish`` or ``subscribe``."""
-    topic: str
-    """The topic name or the topic filter."""
-    qos: int
-    retain: bool
-
-
 class Remote(Protocol):
     """A source that is asked over the network."""
 
     def ask(self, question: Question) -> Decision | Awaitable[Decision | None] | None:
         """The answer, at once where it is remembered; ``None`` says that it has none."""
+
+
+class Later:
+    """An answer that is awaited, and what holds where it is none. Nobody has to await it."""
+
+    def __init__(self, answer: Awaitable[Decision | None], otherwise: Decision) -> None:
+        self._answer = answer
+        self._otherwise = otherwise
+
+    def __await__(self) -> Generator[object, None, Decision]:
+        decision = yield from self._answer.__await__()
+        return decision or self._otherwise
 
 
 class ChainAuthorizer:
@@ -123,10 +122,11 @@ class ChainAuthorizer:
         answer = remote.ask(question)
         if answer is None:
             return self._otherwise(question.principal)
-        return answer if isinstance(answer, Decision) else self._wait(question, answer)
-
-    async def _wait(self, question: Question, answer: Awaitable[Decision | None]) -> Decision:
-        return await answer or self._otherwise(question.principal)
+        return (
+            answer
+            if isinstance(answer, Decision)
+            else Later(answer, self._otherwise(question.principal))
+        )
 
     def _otherwise(self, principal: Principal) -> Decision:
         """What holds where nothing decides: whoever brings grants is held to them."""

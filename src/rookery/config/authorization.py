@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, Strict
 
 from rookery.auth import rules
+from rookery.config.authorization_http import HttpAuthorizer
 from rookery.config.sections import (
     Expected,
     FilePath,
@@ -139,5 +140,7 @@ class Authorization(Section):
     """The rules in order: the first that matches decides."""
     acl_file: FilePath | None = None
     """A file with rules in the format of mosquitto's `acl_file`, read again when it changes."""
+    http: HttpAuthorizer | None = None
+    """A web service that is asked where no rule decides."""
     denied: Denied = Denied()
     """What a client notices that does what it may not do."""

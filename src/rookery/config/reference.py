@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from rookery.config.schema import ENTRY, ROOT, Setting, walk
+from rookery.config.sections import Section
 from rookery.config.sources import PLAIN_NAMES
 
 INTRODUCTION = """\
@@ -83,7 +84,11 @@ def _default(setting: Setting) -> str:
         return "`null`" if setting.optional else ""
     if setting.kind == "list" and not setting.default and not setting.optional:
         return "`[]`"
-    return f"`{json.dumps(setting.default)}`"
+    return f"`{json.dumps(setting.default, default=_section_as_data)}`"
+
+
+def _section_as_data(section: Section) -> dict[str, object]:
+    return section.model_dump(mode="json")
 
 
 if __name__ == "__main__":

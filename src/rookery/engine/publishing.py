@@ -197,14 +197,16 @@ class Publishing:
         if decision is None:
             return WAITING
         if decision.allowed:
-            self._remember_permission(actor, topic, known | bit)
+            if decision.lasting:
+                self._remember_permission(actor, topic, known | bit)
             return SUCCESS
         self._broker.log_denied(actor, "publish", topic, decision)
         if self._broker.review.denial_disconnects(client):
             self._stats.drop(DROP_NOT_AUTHORIZED)
             client.disconnect(ReasonCode.NOT_AUTHORIZED, END_NOT_AUTHORIZED, "")
             return WAITING
-        self._remember_permission(actor, topic, known | (bit << DENIED_SHIFT))
+        if decision.lasting:
+            self._remember_permission(actor, topic, known | (bit << DENIED_SHIFT))
         return NOT_AUTHORIZED
 
     def _fits(self, actor: SessionActor, publish: Publish) -> bool:

@@ -1,6 +1,7 @@
 """What clients may do, by configuration, and by what changes while the node runs."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from rookery.auth.access.rules import add_rule, remove_rule
 from rookery.auth.access.watch import AccessWatch
 from rookery.auth.acl_file import AclFileFault
 from rookery.auth.rules import Rule
-from rookery.auth.watch import FileWatch
+from rookery.auth.watch import FileFault, FileWatch
 from rookery.config import load
+from rookery.mqtt.packets import PingReq, Subscribe, SubscriptionRequest
 from rookery.ports import Principal
-from tests.support.engine import connect, publish
+from tests.support.engine import FakeClock, connect, publish
 from tests.support.node import dial, run
+from tests.support.web_server import Reply, web_server
 
 ANN = Principal("ann", "c")
 
@@ -45,7 +48,9 @@ class World:
         self.file.write_text(text)
         self.access = AccessFile(folder)
         self.loaded = load(self.file)
-        self.subject = Authorization(self.loaded.config.authorization, self.loaded.origins, folder)
+        self.subject = Authorization(
+            self.loaded.config.authorization, self.loaded.origins, folder, FakeClock()
+        )
         self.turns = 0
         self.watch = FileWatch(self.turn)
 
@@ -69,7 +74,7 @@ class World:
     def reload(self, text):
         self.file.write_text(text)
         self.loaded = load(self.file)
-        self.subject.reload(self.loaded.config.authorization, self.loaded.origins)
+        asyncio.run(self.subject.reload(self.loaded.config.authorization, self.loaded.origins))
 
 
 RULES = """
@@ -194,6 +199,91 @@ def test_where_a_rule_stands_that_no_file_has():
         None, {}, ["authorization.rules=[{permission: deny, action: all, topic_filter: a}]"]
     )
     for origins, place in ((loaded.origins, "--set authorization"), ({}, "authorization.rules.0")):
-        subject = Authorization(loaded.config.authorization, origins, Path())
+        subject = Authorization(loaded.config.authorization, origins, Path(), FakeClock())
         decision = subject.authorizer.may_publish(ANN, "a", 0, False)
         assert decision.rule.startswith(place)
+
+
+def asked(topic):
+    return b'{"result": "allow"}' if b"good" in topic.body else b'{"result": "deny"}'
+
+
+def test_a_web_service_where_no_rule_decides(tmp_path):
+    with web_server(lambda question: Reply(200, asked(question))) as server:
+        http = f"http: {{url: {server.url()}}}"
+        world = World(tmp_path, f"authorization: {{{http}, {ONE_RULE}}}")
+
+        async def work():
+            await world.subject.start()
+            authorizer = world.subject.authorizer
+            assert (await authorizer.may_publish(ANN, "good", 0, False)).allowed
+            assert not (await authorizer.may_publish(ANN, "bad", 0, False)).allowed
+            assert authorizer.may_publish(ANN, "a", 0, False).allowed
+            assert len(server.asked) == 2
+            kept = world.subject._remote
+            for text, same in ((http, True), ("default: deny", False)):
+                world.file.write_text(f"authorization: {{{text}}}")
+                loaded = load(world.file)
+                await world.subject.reload(loaded.config.authorization, loaded.origins)
+                assert (world.subject._remote is kept) is same
+            assert not authorizer.may_publish(ANN, "good", 0, False).allowed
+            await world.subject.stop()
+
+        asyncio.run(work())
+
+
+ONE_RULE = "rules: [{permission: allow, action: all, topic_filter: a}]"
+
+
+def test_a_web_service_that_cannot_be_asked(tmp_path):
+    absent = "http: {url: https://127.0.0.1:1/, ca: absent.pem}"
+    world = World(tmp_path, f"authorization: {{{absent}}}")
+    with pytest.raises(FileFault, match=r"authorization\.http: .*absent\.pem: "):
+        asyncio.run(world.subject.start())
+
+
+def test_packets_wait_for_the_service_and_others_do_not(tmp_path):
+    released = threading.Event()
+
+    def answer(question):
+        released.wait(20)
+        return Reply(200, asked(question))
+
+    async def work(node: Node) -> None:
+        slow, quick = await dial(node), await dial(node)
+        for client in (slow, quick):
+            assert await client.ask(connect(str(id(client)))) == ["CONNACK"]
+        waiting = asyncio.create_task(
+            slow.ask(publish("good", qos=1, packet_id=1), PingReq(), answers=2)
+        )
+        await asyncio.to_thread(server.arrived.acquire)
+        assert await quick.ask(PingReq()) == ["PINGRESP"]
+        assert not waiting.done()
+        released.set()
+        assert await waiting == ["PUBACK #1 0x10", "PINGRESP"]
+        requests = [SubscriptionRequest(each, 0) for each in ("good/#", "bad")]
+        assert await slow.ask(Subscribe(2, requests)) == ["SUBACK 0x00 0x87"]
+        for client in (slow, quick):
+            await client.close()
+
+    with web_server(answer) as server:
+        run(work, **{"authorization.http.url": server.url()})
+
+
+def test_a_configuration_read_again_changes_live_sessions(tmp_path):
+    async def work(node: Node) -> None:
+        client = await dial(node)
+        await client.ask(connect("a"))
+        assert await client.ask(Subscribe(1, [SubscriptionRequest("t", 0)])) == ["SUBACK 0x00"]
+        file = tmp_path / "rookery.yaml"
+        file.write_text(
+            "authorization: {rules: [{permission: deny, action: all, topic_filter: t}]}"
+        )
+        loaded = load(file)
+        node.reload(loaded.config, loaded.origins)
+        while not node.broker.stats.subscriptions_revoked:
+            await asyncio.sleep(0)
+        assert await client.ask(publish("t", qos=1, packet_id=1)) == ["PUBACK #1 0x87"]
+        await client.close()
+
+    run(work)

@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from rookery.auth.authorizer import ChainAuthorizer, Question
+from rookery.auth.authorizer import ChainAuthorizer
+from rookery.auth.questions import Question
 from rookery.auth.rules import Rule, RuleSet
 from rookery.ports import Decision, Grant, Principal
 

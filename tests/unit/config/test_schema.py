@@ -43,6 +43,7 @@ def test_passwords_are_secret_and_so_is_what_holds_them():
     assert secret == [
         f"broker.auth.users.{ENTRY}.password",
         f"listeners.{ENTRY}.tls.password",
+        f"authorization.http.headers.{ENTRY}.value",
     ]
     assert setting_at(("broker", "auth")).holds_secret()
     assert not setting_at(("limits",)).holds_secret()
