@@ -20,6 +20,7 @@ from rookery.actors.clock import SystemClock
 from rookery.app.authentication import make_authenticator
 from rookery.app.authorization import Authorization, Origins
 from rookery.app.listeners import spec_of, transport_of
+from rookery.app.mountpoints import Mountpoints
 from rookery.app.store import make_store
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
@@ -111,6 +112,7 @@ class Node:
             clock,
         )
         self._authorization.watch(self._watch, self._access)
+        self.broker.mountpoint_of = Mountpoints(config.active_listeners).of
         self._gauges = BrokerGauges(self.broker)
         self._lag = LagProbe(self.broker.stats)
         self._loads = LoadAverages(self.broker.stats, self.broker.now)
