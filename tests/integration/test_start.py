@@ -196,14 +196,16 @@ def test_a_proxy_header_where_none_is_expected():
 
 @pytest.fixture(scope="module")
 def proxy_node():
-    with NodeProcess(*listeners(", proxy_protocol: true")) as node:
+    with NodeProcess(*listeners(", proxy_protocol: true, anonymous: allow")) as node:
         yield node
 
 
 def test_proxy_protocol_before_tls(certificates):
     pair = certificates.server
     tls = f"tls: {{certificate: {pair.certificate}, private_key: {pair.private_key}}}"
-    listener = f"{{type: tls, host: 127.0.0.1, port: 0, proxy_protocol: true, {tls}}}"
+    listener = (
+        f"{{type: tls, host: 127.0.0.1, port: 0, proxy_protocol: true, anonymous: allow, {tls}}}"
+    )
     with NodeProcess("--set", f"listeners=[{listener}]", *QUIET) as node:
         stream = tcp(node.addresses("tls")[0])
         stream.sendall(V2_SIGNATURE + b"\x21\x11\x00\x0c" + V4_ADDRESSES)

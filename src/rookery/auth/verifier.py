@@ -27,10 +27,11 @@ from rookery.mqtt.types import ReasonCode
 from rookery.ports import Clock, Refused
 
 THREADS: Final = 2
-WAITING_MAX: Final = 1_000
+WAITING_MAX: Final = 500
+"""With two threads and argon2id about as many as are done before their CONNECT has waited too long."""
 REMEMBERED_MAX: Final = 100_000
 """Entries of about 150 bytes; more than that many clients at once are hashed again."""
-NICENESS: Final = 10
+NICENESS: Final = 5
 """How far the threads stand back behind the loop, where the system can tell threads apart."""
 
 

@@ -101,8 +101,9 @@ class Authentication(Section):
     path starts at the configuration file, if there is one."""
     hash_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """How many passwords are compared at once."""
-    waiting_max: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
-    """How many comparisons may wait; a client beyond them is told that the server is busy."""
+    waiting_max: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+    """How many comparisons may wait; a client beyond them is told that the server is busy. Those that wait
+    should be done within `limits.connect_deadline_seconds`."""
 
     def missing(self, order: Iterable[str]) -> Iterator[tuple[int, str]]:
         """Of these sources, the places and names of those that have no settings here."""
