@@ -56,7 +56,8 @@ class Subject:
             and (self.address is None or lies_in(principal.address, self.address))
         )
 
-    def __str__(self) -> str:
+    def told(self) -> str:
+        """All that must hold, in words; empty where that is nothing."""
         words = [
             f"{name} {value}"
             for name, value in (
@@ -71,7 +72,10 @@ class Subject:
         words += [f"{name}={value}" for name, value in self.attributes]
         if self.anonymous:
             words.append("anonymous clients")
-        return ", ".join(words) or "all"
+        return ", ".join(words)
+
+    def __str__(self) -> str:
+        return self.told() or "all"
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def add_rule(change: Change, rule: Rule, before: int | None = None) -> int:
             (before, text, change.wall),
         )
         number = before
-    change.audit("acl_add", f"rule {number}", text)
+    change.audit("acl add", f"rule {number}", text)
     return number
 
 
@@ -133,5 +133,5 @@ def remove_rule(change: Change, number: int) -> str | None:
     ).fetchone()
     if row is None:
         return None
-    change.audit("acl_remove", f"rule {number}", row[0])
+    change.audit("acl remove", f"rule {number}", row[0])
     return str(row[0])

@@ -87,7 +87,7 @@ def test_every_change_has_its_line(tmp_path):
         remove_rule(change, 1)
     with file.reading() as connection:
         rows = connection.execute("SELECT at, by, action, target FROM audit").fetchall()
-    assert rows == [(5.0, "tester", "acl_add", "rule 1"), (6.0, "tester", "acl_remove", "rule 1")]
+    assert rows == [(5.0, "tester", "acl add", "rule 1"), (6.0, "tester", "acl remove", "rule 1")]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"permission": "allow", "action": "x"}'])
