@@ -315,6 +315,7 @@ class FakeAuthorizer:
     def __init__(self, *denied: str, slow: bool = False) -> None:
         self.denied = set(denied)
         self.slow = slow
+        self.lasting = True
         self.generation = 0
         self.asked: list[str] = []
         self.open: list[tuple[str, asyncio.Future[Decision]]] = []
@@ -345,7 +346,7 @@ class FakeAuthorizer:
         return answer
 
     def _decision(self, topic: str) -> Decision:
-        return Decision(topic not in self.denied, "a rule")
+        return Decision(topic not in self.denied, "a rule", self.lasting)
 
 
 class FakeHandle(LinkHandle):

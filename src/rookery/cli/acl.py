@@ -45,49 +45,53 @@ Groups = Annotated[
     list[str] | None,
     typer.Option("--group", help="A group, beside those of the user. Repeatable."),
 ]
+RuleTopic = Annotated[
+    str,
+    typer.Option("--topic", help="The topic filter; ${username}, %c and so on may be in it."),
+]
+Allow = Annotated[bool | None, typer.Option("--allow/--deny", help="What the rule says.")]
+RuleAction = Annotated[
+    Literal["publish", "subscribe", "all"], typer.Option("--action", help="Of which requests.")
+]
+OneGroup = Annotated[str | None, typer.Option("--group", help="The group of users.")]
+Network = Annotated[
+    str | None, typer.Option("--address", help="The address or network, as 10.0.0.0/8.")
+]
+Anonymous = Annotated[bool, typer.Option("--anonymous", help="Only clients without a user name.")]
+Everybody = Annotated[bool, typer.Option("--all", help="Every client.")]
+EveryQos = Annotated[
+    list[int] | None, typer.Option("--qos", min=0, max=2, help="Only this QoS. Repeatable.")
+]
+RuleRetain = Annotated[
+    bool | None,
+    typer.Option("--retain/--no-retain", help="Only retained messages, or only others."),
+]
+Literally = Annotated[
+    bool, typer.Option("--literal", help="Only subscriptions with this very filter.")
+]
+Before = Annotated[
+    int | None, typer.Option("--before", metavar="N", help="Put it before the rule N.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def add(
-    topic: Annotated[
-        str,
-        typer.Option(
-            "--topic", help="The topic filter; ${username} and %c and so on may be in it."
-        ),
-    ],
-    allow: Annotated[
-        bool | None, typer.Option("--allow/--deny", help="What the rule says.")
-    ] = None,
-    action: Annotated[
-        Literal["publish", "subscribe", "all"], typer.Option("--action", help="Of which requests.")
-    ] = "all",
+    topic: RuleTopic,
+    allow: Allow = None,
+    action: RuleAction = "all",
     user: User = None,
     client: Client = None,
-    group: Annotated[str | None, typer.Option("--group", help="The group of users.")] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", help="The address or network, as 10.0.0.0/8.")
-    ] = None,
+    group: OneGroup = None,
+    address: Network = None,
     listener: Listener = None,
     attribute: Attributes = None,
-    anonymous: Annotated[
-        bool, typer.Option("--anonymous", help="Only clients without a user name.")
-    ] = False,
-    everybody: Annotated[bool, typer.Option("--all", help="Every client.")] = False,
-    qos: Annotated[
-        list[int] | None,
-        typer.Option("--qos", min=0, max=2, help="Only this QoS. Repeatable."),
-    ] = None,
-    retain: Annotated[
-        bool | None,
-        typer.Option("--retain/--no-retain", help="Only retained messages, or only others."),
-    ] = None,
-    literal: Annotated[
-        bool, typer.Option("--literal", help="Only subscriptions with this very filter.")
-    ] = False,
-    before: Annotated[
-        int | None, typer.Option("--before", metavar="N", help="Put it before the rule N.")
-    ] = None,
+    anonymous: Anonymous = False,
+    everybody: Everybody = False,
+    qos: EveryQos = None,
+    retain: RuleRetain = None,
+    literal: Literally = False,
+    before: Before = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import new_client_id
 from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
+from rookery.engine.mountpoints import session_key
 from rookery.engine.publishing import not_for_clients
 from rookery.engine.registry import will_delay_seconds
-from rookery.engine.session_actor import session_key
 from rookery.engine.stats import END_NOT_AUTHORIZED, END_PEER_FAULT
 from rookery.message import mounted_will
 from rookery.mqtt.errors import ProtocolViolation

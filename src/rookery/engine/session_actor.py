@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from rookery.actors.scheduler import Actor
 from rookery.actors.timers import Timed
 from rookery.engine.committer import ProgressSource, Waiter
+from rookery.engine.mountpoints import label_of, mountpoint_of
 from rookery.engine.stats import (
     DROP_EXPIRED,
     DROP_OFFLINE_QOS0,
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
 
 RETAINED_BATCH: Final = 64
 RETAINED_PER_TURN: Final = 512
-MOUNT_SEPARATOR: Final = "\0"
-"""Between mountpoint and client id in the name of a session: no client id has it. [MQTT-1.5.4-2]"""
 NOT_DURABLE: Final = "could not be made durable"
 DROP_LOG_SECONDS: Final = 10.0
 """How often one session's drops are logged: the counters have them all."""
@@ -90,17 +89,6 @@ class RetainedStream:
         return message
 
 
-def session_key(mountpoint: str, client_id: str) -> str:
-    """The name of a session: clients of different mountpoints share none."""
-    return mountpoint + MOUNT_SEPARATOR + client_id if mountpoint else client_id
-
-
-def mountpoint_of(key: str) -> str:
-    """The mountpoint in the name of a session."""
-    mountpoint, separator, _ = key.partition(MOUNT_SEPARATOR)
-    return mountpoint if separator else ""
-
-
 class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     """One client's session on this node."""
 
@@ -113,7 +101,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         """Whether it is who the client proved to be; not so for a session that was found in the store."""
         self.mountpoint: str = mountpoint_of(session.client_id)
         """What stands before all its topics, and is not seen by its client."""
-        self.label: str = session.client_id.replace(MOUNT_SEPARATOR, "")
+        self.label: str = label_of(session.client_id)
         """The session's name for people."""
         self.client: ClientLink | None = None
         self.mailbox: list[Delivery] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.client_link import ClientLink
+from rookery.engine.mountpoints import inner_filter, mounted_filter
 from rookery.engine.session_actor import RetainedStream, SessionActor
 from rookery.engine.stats import END_NOT_AUTHORIZED
 from rookery.message import NO_IDENTIFIERS
@@ -197,19 +198,3 @@ class Subscribing:
             codes.append(ReasonCode.SUCCESS)
         client.link.send(UnsubAck(packet.packet_id, codes))
         self._broker.stats.packets_sent += 1
-
-
-def inner_filter(written: str) -> str:
-    """A topic filter without its share group."""
-    shared = split_share(written)
-    return written if shared is None else shared[1]
-
-
-def mounted_filter(asked: str, mountpoint: str) -> str:
-    """A topic filter with a mountpoint before it, after its share group."""
-    if not mountpoint:
-        return asked
-    shared = split_share(asked)
-    if shared is None:
-        return mountpoint + asked
-    return f"{SHARE_PREFIX}{shared[0]}/{mountpoint}{shared[1]}"

@@ -72,8 +72,10 @@ def test_every_part_of_a_subject(node: Node) -> None:
         "--anonymous", "--action", "subscribe", "--literal",
     )  # fmt: skip
     assert node.rules() == [
-        ("allow subscribe t literal (client c, address 10.0.0.0/8, group g, listener tls, "
-        "cert_serial=7, jwt.role=x, anonymous clients)")
+        (
+            "allow subscribe t literal (client c, address 10.0.0.0/8, group g, listener tls, "
+            "cert_serial=7, jwt.role=x, anonymous clients)"
+        )
     ]
 
 

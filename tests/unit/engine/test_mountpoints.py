@@ -2,6 +2,7 @@
 
 import pytest
 
+from rookery.engine.mountpoints import label_of, mountpoint_of, session_key
 from rookery.mqtt.packets import Auth, SubAck, Subscribe, SubscriptionRequest, UnsubAck, Unsubscribe
 from rookery.mqtt.types import V3_1_1, V5, ReasonCode
 from rookery.ports import Accepted, Principal
@@ -193,3 +194,13 @@ def test_nobody_moves_to_another_one(name, stays):
     answer = said(peer.send(Auth(ReasonCode.RE_AUTHENTICATE, method)))
     assert answer == (["AUTH"] if stays else ["DISCONNECT 0x87"])
     assert peer.closed is not stays
+
+
+@pytest.mark.parametrize(
+    ("mountpoint", "client_id", "label"), [("", "a/b", "a/b"), ("a/", "b", "a/b")]
+)
+def test_the_name_of_a_session_tells_its_mountpoint(mountpoint, client_id, label):
+    key = session_key(mountpoint, client_id)
+    assert mountpoint_of(key) == mountpoint
+    assert label_of(key) == label
+    assert session_key("", "a/b") != session_key("a/", "b")

@@ -572,6 +572,20 @@ class TestPermissions:
                     peer.send(publish("t", qos=qos, retain=retain, packet_id=packet_id))
         assert authorizer.asked == ["t"] * 6
 
+    def test_an_answer_that_does_not_last_is_asked_for_each_time(self):
+        authorizer = FakeAuthorizer("u")
+        engine = Engine(authorizer=authorizer)
+        peer = engine.connect("a")
+        authorizer.lasting = False
+        for packet_id in (1, 2):
+            assert said(peer.publish("t", qos=1, packet_id=packet_id)) == [
+                f"PUBACK #{packet_id} 0x10"
+            ]
+            assert said(peer.publish("u", qos=1, packet_id=packet_id)) == [
+                f"PUBACK #{packet_id} 0x87"
+            ]
+        assert authorizer.asked == ["t", "u"] * 2
+
     def test_a_refusal_is_remembered(self):
         authorizer = FakeAuthorizer("t")
         peer = Engine(authorizer=authorizer).connect("a")
