@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import new_client_id
 from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
-from rookery.engine.mountpoints import session_key
+from rookery.engine.mountpoints import SEPARATOR, session_key
 from rookery.engine.publishing import not_for_clients
 from rookery.engine.registry import will_delay_seconds
 from rookery.engine.stats import END_NOT_AUTHORIZED, END_PEER_FAULT
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rookery.engine.session_actor import SessionActor
 
 RECEIVE_MAXIMUM_DEFAULT: Final = 65_535
+SESSION_KEY_BYTES_MAX: Final = 65_535
+"""What an entry of the message log can say of its publisher."""
 
 
 class NotAdmitted(Exception):
@@ -46,7 +48,12 @@ class Admitted:
     """Who a client is, and what follows from it."""
 
     def __init__(
-        self, principal: Principal, mountpoint: str, assigned: str, data: bytes | None
+        self,
+        principal: Principal,
+        mountpoint: str,
+        assigned: str,
+        data: bytes | None,
+        generation: int,
     ) -> None:
         self.principal = principal
         self.mountpoint = mountpoint
@@ -54,6 +61,8 @@ class Admitted:
         """The client id it was given because it had none; else empty."""
         self.data = data
         """The last data of an enhanced authentication."""
+        self.generation = generation
+        """That of the rules by which its will was permitted."""
 
 
 class Admission:
@@ -220,12 +229,19 @@ class Admission:
         assigned = "" if connect.client_id else client_id
         principal.client_id = client_id
         mountpoint = self._broker.mountpoint_of(client.listener, principal)
-        if mountpoint is None:
+        if mountpoint is None or SEPARATOR in mountpoint:
             raise NotAdmitted(
                 ReasonCode.NOT_AUTHORIZED,
                 "the mountpoint of the listener is made of what the client has no fit value for",
             )
-        admitted = Admitted(principal, mountpoint, assigned, verdict.data)
+        if len(session_key(mountpoint, client_id).encode()) > SESSION_KEY_BYTES_MAX:
+            raise NotAdmitted(
+                ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+                "the client id is too long together with the mountpoint",
+            )
+        admitted = Admitted(
+            principal, mountpoint, assigned, verdict.data, self._broker.review.generation
+        )
         will = connect.will
         if will is None:
             self._attach(client, connect, admitted)
@@ -303,6 +319,7 @@ class Admission:
         broker.registry.attach(
             actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
+        actor.will_allowed_at = admitted.generation
         if not present and broker.registry.removed_in > broker.committer.durable:
             # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.
             client.keep(broker.committer.must_keep())

@@ -8,24 +8,28 @@ from typing import Final
 
 from rookery.mqtt.topics import SHARE_PREFIX, split_share
 
-SEPARATOR: Final = "\0"
-"""Between mountpoint and client id in the name of a session: no client id has it. [MQTT-1.5.4-2]"""
+SEPARATOR: Final = "\x1f"
+"""Before and after the mountpoint in the name of a session. A mountpoint does not have it."""
 
 
 def session_key(mountpoint: str, client_id: str) -> str:
     """The name of a session: clients of different mountpoints share none."""
-    return mountpoint + SEPARATOR + client_id if mountpoint else client_id
+    if mountpoint or client_id.startswith(SEPARATOR):
+        return SEPARATOR + mountpoint + SEPARATOR + client_id
+    return client_id
 
 
 def mountpoint_of(key: str) -> str:
     """The mountpoint in the name of a session."""
-    mountpoint, separator, _ = key.partition(SEPARATOR)
-    return mountpoint if separator else ""
+    return key[1:].partition(SEPARATOR)[0] if key.startswith(SEPARATOR) else ""
 
 
 def label_of(key: str) -> str:
     """The name of a session for people."""
-    return key.replace(SEPARATOR, "")
+    if not key.startswith(SEPARATOR):
+        return key
+    mountpoint, _, client_id = key[1:].partition(SEPARATOR)
+    return mountpoint + client_id
 
 
 def inner_filter(written: str) -> str:

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from rookery.app import Node
@@ -6,7 +8,7 @@ from rookery.config.listeners import Listener
 from rookery.mqtt.packets import Subscribe, SubscriptionRequest
 from rookery.ports import Principal
 from tests.support.engine import connect, publish
-from tests.support.node import TCP, dial, run
+from tests.support.node import TCP, config, dial, run
 
 
 def listener(name, mountpoint):
@@ -55,3 +57,40 @@ def test_a_tenant_sees_its_own_topics_only():
             await client.close()
 
     run(work, listeners=listeners)
+
+
+def test_what_a_client_inside_publishes_and_is_owed_is_kept(tmp_path):
+    """In a real store, whose texts and log have to take the names of sessions."""
+    settings = config(**{"listeners": [{**TCP, "mountpoint": "tenant/"}], "store.durability": "os"})
+
+    async def lived(*work):
+        node = Node(settings, tmp_path)
+        await node.start()
+        try:
+            for each in work:
+                await each(node)
+        finally:
+            await node.stop()
+        return node
+
+    async def subscribe(node):
+        reader = await dial(node)
+        assert await reader.ask(connect("r", session_expiry_interval=99)) == ["CONNACK"]
+        assert await reader.ask(Subscribe(1, [SubscriptionRequest("x", 1)])) == ["SUBACK 0x01"]
+        await reader.close()
+
+    async def send(node):
+        sender = await dial(node)
+        assert await sender.ask(connect("s")) == ["CONNACK"]
+        assert await sender.ask(publish("x", b"kept", qos=1, packet_id=1)) == ["PUBACK #1"]
+        await sender.close()
+
+    async def read(node):
+        reader = await dial(node)
+        again = connect("r", clean_start=False, session_expiry_interval=99)
+        answers = await reader.ask(again, answers=2)
+        assert answers == ["CONNACK present", "PUBLISH x=kept q1 #1"]
+        await reader.close()
+
+    asyncio.run(lived(subscribe, send))
+    asyncio.run(lived(read))

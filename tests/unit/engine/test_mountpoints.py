@@ -196,11 +196,25 @@ def test_nobody_moves_to_another_one(name, stays):
     assert peer.closed is not stays
 
 
-@pytest.mark.parametrize(
-    ("mountpoint", "client_id", "label"), [("", "a/b", "a/b"), ("a/", "b", "a/b")]
-)
-def test_the_name_of_a_session_tells_its_mountpoint(mountpoint, client_id, label):
+KEYS = [("", "a/b"), ("a/", "b"), ("", "\x1fa/\x1fb"), ("", "\x1f"), ("a/", "\x1fb"), ("", "")]
+
+
+@pytest.mark.parametrize(("mountpoint", "client_id"), KEYS)
+def test_the_name_of_a_session_tells_its_mountpoint(mountpoint, client_id):
     key = session_key(mountpoint, client_id)
     assert mountpoint_of(key) == mountpoint
-    assert label_of(key) == label
-    assert session_key("", "a/b") != session_key("a/", "b")
+    assert label_of(key) == mountpoint + client_id
+
+
+def test_no_client_id_is_another_one_s_session():
+    assert len({session_key(*each) for each in KEYS}) == len(KEYS)
+
+
+def test_a_client_id_has_room_for_the_mountpoint():
+    engine = mounted(Engine(client_id_bytes_max=65_535))
+    _, found = engine.ask(connect("a" * 65_531, username="t"))
+    assert said(found) == ["CONNACK"]
+    _, found = engine.ask(connect("a" * 65_532, username="t"))
+    assert said(found) == ["CONNACK 0x85"]
+    _, found = engine.ask(connect("a", username="t\x1f"))
+    assert said(found) == ["CONNACK 0x87"]
