@@ -45,6 +45,7 @@ class Review:
         self._authorizer_at: int = broker.authorizer.generation
         self._authenticator_at: int = broker.authenticator.generation
         self._waiting: list[SessionActor] = []
+        self.sessions_per_turn_max: int = SESSIONS_PER_TURN_MAX
 
     def begin_turn(self) -> None:
         """See whether something has changed, and review some of those who wait for it."""
@@ -63,7 +64,7 @@ class Review:
         broker = self._broker
         waiting = self._waiting
         until = broker.clock.monotonic() + SECONDS_PER_TURN_MAX
-        for _ in range(min(len(waiting), SESSIONS_PER_TURN_MAX)):
+        for _ in range(min(len(waiting), self.sessions_per_turn_max)):
             actor = waiting.pop()
             if not actor.ended:
                 self.ensure(actor)

@@ -64,6 +64,16 @@ def test_one_fan_out_for_all_of_them():
     assert found == [["PUBLISH x/1=p"], ["PUBLISH x/1=p"], [], ["PUBLISH t/x/1=p"]]
 
 
+def test_one_delivery_below_mountpoints_in_each_other():
+    engine = mounted(Engine())
+    readers = [engine.connect(str(n), username=name) for n, name in enumerate(["t", "t/x"] * 2)]
+    for reader in readers:
+        reader.subscribe("#")
+    engine.connect("s").publish("t/x/1")
+    found = [said(reader.take()) for reader in readers]
+    assert found == [["PUBLISH x/1=x"], ["PUBLISH 1=x"]] * 2
+
+
 def test_retained_messages_and_their_aliases():
     engine = mounted(Engine())
     engine.connect("s").publish("t/r", b"kept", retain=True)

@@ -3,7 +3,6 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from rookery.engine import review
 from rookery.engine.stats import DROP_NOT_AUTHORIZED, DROP_REVOKED, END_NOT_AUTHORIZED
 from rookery.mqtt.types import V3_1_1, V5
 from rookery.ports import Decision
@@ -42,13 +41,13 @@ class TestWhoIsLetIn:
             "user 'a' is disabled",
         )
 
-    def test_before_it_says_another_word(self, monkeypatch):
+    def test_before_it_says_another_word(self):
         authenticator = FakeAuthenticator()
         engine = Engine(authenticator=authenticator)
         reader = engine.connect("r", username="r")
         reader.subscribe("t")
         sender = engine.connect("s", username="s")
-        monkeypatch.setattr(review, "SESSIONS_PER_TURN_MAX", 0)
+        engine.broker.review.sessions_per_turn_max = 0
         authenticator.unwanted = {"s": "gone"}
         authenticator.generation += 1
         engine.turn((sender, sender.encode(publish("t"))))
@@ -78,7 +77,7 @@ class TestSubscriptions:
         authorizer, engine = world()
         reader, sender = engine.connect("r"), engine.connect("s")
         reader.subscribe("a", qos=1)
-        monkeypatch.setattr(review, "SESSIONS_PER_TURN_MAX", 0)
+        engine.broker.review.sessions_per_turn_max = 0
         monkeypatch.setattr(authorizer, "may_publish", lambda *_: Decision(True, "may write"))
         authorizer.deny("a")
         engine.turn((sender, sender.encode(publish("a"), publish("a", qos=1, packet_id=1))))
@@ -174,9 +173,9 @@ class TestSubscriptions:
 
 
 class TestInSlices:
-    def test_many_sessions_take_several_turns(self, monkeypatch):
-        monkeypatch.setattr(review, "SESSIONS_PER_TURN_MAX", 2)
+    def test_many_sessions_take_several_turns(self):
         authorizer, engine = world()
+        engine.broker.review.sessions_per_turn_max = 2
         for number in range(5):
             engine.connect(str(number)).subscribe("a")
         authorizer.deny("a")
