@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs; the rest is for who works on Rookery.
-# ARGS adds to the command line of run, bench, fuzz and crash: make run ARGS='--set listeners...'.
+# ARGS adds to the command line of run, bench, fuzz, fuzz-node, crash and power: make run ARGS='--set ...'.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,7 +19,8 @@ INSTALLED := $(VENV)/installed-$(CORE)
 SOURCES := $(shell find src -name '*.py' -o -name py.typed)
 INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest -q
 
-.PHONY: help setup run check format lint types contracts unit properties test bench fuzz crash clean
+.PHONY: help setup run check format lint types contracts audit unit properties test bench fuzz fuzz-node crash \
+	power clean
 
 help:
 	@echo "make run     set everything up and start a broker on port 1883"
@@ -27,7 +28,10 @@ help:
 	@echo "make check   style, types, layers and unit tests, in about a minute"
 	@echo "make format  let ruff rewrite what make check would refuse"
 	@echo "make bench   measure against mosquitto      make fuzz   throw bytes at the decoder"
+	@echo "make fuzz-node   ten minutes of bad packets against a running node with live traffic"
 	@echo "make crash   kill the broker 300 times, and see that nothing acknowledged is lost"
+	@echo "make power   cut the power of a store's disk at 30000 moments, and see the same"
+	@echo "make audit   look for known faults in the packages Rookery needs"
 	@echo "make setup   what run and test call first   make clean  start from nothing"
 
 setup: $(INSTALLED)
@@ -68,12 +72,17 @@ format: $(REQUIREMENTS)
 lint: $(REQUIREMENTS)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/bandit -q -c pyproject.toml -r src/rookery
 
 types: $(REQUIREMENTS)
 	$(BIN)/mypy
 
 contracts: $(REQUIREMENTS)
 	PYTHONPATH=src $(BIN)/lint-imports
+
+# Asks the package index what is known of the versions installed here; fails where it cannot ask.
+audit: $(REQUIREMENTS)
+	$(BIN)/pip-audit --strict --skip-editable --progress-spinner off -r $(REQUIREMENTS)
 
 unit: $(REQUIREMENTS)
 	$(INTERPRETED) tests/unit tests/tidy
@@ -91,8 +100,14 @@ bench: setup
 fuzz: $(REQUIREMENTS)
 	$(BIN)/python -m fuzz $(ARGS)
 
+fuzz-node: setup
+	$(BIN)/python -m fuzz.node $(ARGS)
+
 crash: setup
 	$(BIN)/python -m tests.crash $(ARGS)
+
+power: setup
+	$(BIN)/python -m tests.power $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -193,7 +193,11 @@ class Delivery:
         self.share = share
         """The shared subscription it came by (``$share/group/filter``), else empty."""
         self.position = position
-        """The place in the message log that the recipient is owed; 0 when nothing keeps it."""
+        """The place in the message log that the recipient is owed; 0 when nothing keeps it.
+
+        Negative where it is owed apart from what the session's cursor counts: a retained message that is
+        sent because of a subscription lies before that.
+        """
         self._head_3: bytes = b""
         self._tail_3: bytes = b""
         self._head_5: bytes = b""

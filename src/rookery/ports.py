@@ -190,13 +190,19 @@ class Store(Protocol):
         that nothing of it may be acknowledged.
         """
 
+    def full(self) -> bool:
+        """Whether a message would still not find room, after a commit that failed."""
+
     def read(
         self, positions: Sequence[int], done: Callable[[Sequence[bytes | None]], None]
     ) -> None:
         """Read log entries; ``None`` stands for one that is not there (any more)."""
 
     def read_blocks(self, blocks: Sequence[int]) -> Awaitable[list[list[bytes | None]]]:
-        """Read all entries of some blocks, at the start; ``None`` stands for a damaged one."""
+        """Read all entries of some blocks, at the start.
+
+        ``None`` stands for a damaged one, nothing at all (``b""``) for one that was let go of.
+        """
 
     def problems(self) -> list[str]:
         """What is wrong with the store now, for the operator; empty when nothing is."""

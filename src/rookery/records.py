@@ -1,8 +1,12 @@
 """What is made durable, as values: the entries of the message log and the state of sessions.
 
 A message that is owed to a durable session, or retained, is stored once, as an entry of the log. Its
-``position`` says where: the number of the block (one for each group commit that had messages) and the
-place in it. Positions rise in the order of publication. Sessions and retained topics refer to positions.
+``position`` says where: in which block, and at which place in it. The entries of a group commit fill as
+many blocks as they need, one after the other, and the next group begins with a new one. Positions rise in
+the order of publication. Sessions and retained topics refer to positions.
+
+A block holds few entries, because one of them is read at the cost of all, and what is owed to one session
+lies scattered.
 
 A ``Group`` is what one group commit makes durable, all of it or nothing. Within it each key stands once,
 with its last state, so replaying groups is the same as applying their rows.
@@ -21,13 +25,16 @@ from rookery.mqtt.encode import encode_properties, topic_to_wire
 from rookery.mqtt.reader import Reader
 from rookery.mqtt.types import PUBLISH
 
-BLOCK_SHIFT: Final = 20
+BLOCK_SHIFT: Final = 6
 ENTRIES_PER_BLOCK_MAX: Final = 1 << BLOCK_SHIFT
 
 
 def position_of(block: int, index: int) -> int:
-    """The position of an entry; ``block`` counts from 1, so 0 is no position."""
-    return (block << BLOCK_SHIFT) | index
+    """The position of an entry; ``block`` counts from 1, so 0 is no position.
+
+    An index beyond the block leads into the ones behind it.
+    """
+    return (block << BLOCK_SHIFT) + index
 
 
 def block_of(position: int) -> int:
@@ -64,6 +71,14 @@ class SessionRow:
         self.will = will
         """The will as a log entry (``encode_message``)."""
         self.will_delay_seconds = will_delay_seconds
+
+    def promises_more_than(self, other: "SessionRow") -> bool:
+        """Whether it promises the client something that another row of its session does not."""
+        if self.expiry_seconds > other.expiry_seconds:
+            return True
+        return self.will is not None and (
+            self.will != other.will or self.will_delay_seconds != other.will_delay_seconds
+        )
 
 
 @final
@@ -112,13 +127,25 @@ class ProgressRow:
 class OutboundRow:
     """A QoS 2 delivery under way to a durable session's client."""
 
-    def __init__(self, number: int, packet_id: int, position: int, released: bool) -> None:
+    def __init__(
+        self,
+        number: int,
+        packet_id: int,
+        position: int,
+        released: bool,
+        apart: bool = False,
+    ) -> None:
         self.number = number
         self.packet_id = packet_id
         self.position = position
         """0 once released, and for what is not in the log."""
         self.released = released
         """Whether the client has the message (PUBREC came) and only the identifier is held."""
+        self.apart = apart
+        """Whether it is sent because of a subscription, as the retained message of its topic.
+
+        The session's cursor may be far beyond it then, so this row alone says that it is owed.
+        """
 
 
 class Group:
@@ -126,7 +153,7 @@ class Group:
 
     def __init__(self, block: int) -> None:
         self.block = block
-        """The block its entries form; taken only if there are any."""
+        """The first of the blocks that its entries form; taken only if there are any."""
         self.entries: list[bytes] = []
         self.entry_bytes: int = 0
         self.sessions: dict[int, SessionRow | None] = {}
@@ -140,6 +167,17 @@ class Group:
         """By topic name: the position of its retained message."""
         self.finished_blocks: list[int] = []
         """Blocks nobody refers to any more."""
+        self.trimmed: dict[int, list[int]] = {}
+        """By block: the positions in it that somebody still refers to. All others of it are let go."""
+
+    def next_block(self) -> int:
+        """The first block behind its own."""
+        return self.block + ((len(self.entries) + ENTRIES_PER_BLOCK_MAX - 1) >> BLOCK_SHIFT)
+
+    def block_entries(self, block: int) -> list[bytes]:
+        """The entries that form one of its blocks."""
+        begin = (block - self.block) << BLOCK_SHIFT
+        return self.entries[begin : begin + ENTRIES_PER_BLOCK_MAX]
 
     def empty(self) -> bool:
         """Whether there is nothing to commit."""
@@ -152,6 +190,7 @@ class Group:
             or self.outbound
             or self.retained
             or self.finished_blocks
+            or self.trimmed
         )
 
 
@@ -181,6 +220,7 @@ _QOS_MASK: Final = 0x03
 _RETAIN: Final = 0x04
 _EXPIRES: Final = 0x08
 _TARGETED: Final = 0x10
+_SHARED: Final = 0x20
 
 
 @final
@@ -188,14 +228,16 @@ _TARGETED: Final = 0x10
 class Entry:
     """A decoded log entry."""
 
-    def __init__(self, message: Message, targets: tuple[int, ...]) -> None:
+    def __init__(self, message: Message, targets: tuple[int, ...], share: str) -> None:
         self.message = message
         self.targets = targets
         """The sessions (by number) chosen by share groups; others get it by their subscriptions."""
+        self.share = share
+        """The shared subscription (``$share/group/filter``) that they were chosen by."""
 
 
 def encode_message(
-    message: Message, wall_minus_monotonic: float, targets: tuple[int, ...]
+    message: Message, wall_minus_monotonic: float, targets: tuple[int, ...], share: str = ""
 ) -> bytes:
     """A message as a log entry."""
     flags = message.qos
@@ -210,6 +252,9 @@ def encode_message(
         flags |= _TARGETED
         parts.append(len(targets).to_bytes(2, "big"))
         parts.extend([number.to_bytes(8, "big") for number in targets])
+    if share:
+        flags |= _SHARED
+        parts.append(topic_to_wire(share))
     parts[0] = bytes((flags,))
     parts.append(topic_to_wire(message.publisher))
     parts.append(message.topic_wire)
@@ -234,6 +279,7 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
             targets.append(int.from_bytes(data[at : at + 8], "big"))
             at += 8
     reader = Reader(data, at, len(data))
+    share = reader.text() if flags & _SHARED else ""
     publisher = reader.text()
     begin = reader.at
     topic = reader.text()
@@ -251,4 +297,4 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
         0.0,
     )
     message.expires_at = expires_at
-    return Entry(message, tuple(targets))
+    return Entry(message, tuple(targets), share)

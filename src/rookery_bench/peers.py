@@ -19,13 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
-from rookery_bench import wire
+from rookery_bench import access, wire
+from rookery_bench.credentials import PASSWORD, USERNAME
 from rookery_bench.links import Address, open_link
 
-USERNAME: Final = "bench"
-PASSWORD: Final = "rookery-bench"
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 _PASSWORD_TOOL: Final = "mosquitto_passwd"
@@ -210,21 +209,22 @@ def _flashmq_command(executable: str) -> Callable[[Setting], list[str]]:
     return command
 
 
-def _rookery_command(python: str, durability: str) -> Callable[[Setting], list[str]]:
+def _rookery_command(
+    python: str, durability: str, who: Callable[[], dict[str, Any]]
+) -> Callable[[Setting], list[str]]:
     def command(setting: Setting) -> list[str]:
         store = {"durability": durability}
         if durability != "memory":
             store["directory"] = str(setting.folder / "store")
-        user = {"username": USERNAME, "password": PASSWORD, "algorithm": "sha256", "enabled": True}
-        config = {
-            "broker": {
-                "node_id": "bench",
-                "mqtt_port": setting.port,
-                "grpc_port": free_port(),
-                "metrics_port": free_port(),
-                "dashboard_port": free_port(),
-                "auth": {"enabled": True, "users": [user]},
-            },
+        config = who()
+        config["broker"] |= {
+            "node_id": "bench",
+            "mqtt_port": setting.port,
+            "grpc_port": free_port(),
+            "metrics_port": free_port(),
+            "dashboard_port": free_port(),
+        }
+        config |= {
             "limits": {
                 "inflight_max": _WINDOW_MAX,
                 "receive_maximum": _WINDOW_MAX,
@@ -296,7 +296,11 @@ DURABILITIES: Final = ("fsync", "os", "memory")
 
 
 def find_rookery(
-    name: str, python: str, source: Path | None, durability: str = DURABILITIES[0]
+    name: str,
+    python: str,
+    source: Path | None,
+    durability: str = DURABILITIES[0],
+    who: Callable[[], dict[str, Any]] = access.users,
 ) -> Peer:
     """Find Rookery: as installed for a Python, or interpreted from a source folder.
 
@@ -309,7 +313,7 @@ def find_rookery(
     version = _first_line([python, "-c", _CORE_PROBE], **environment)
     if not version.endswith(("compiled", "interpreted")):
         raise PeerError(f"{name}: {python} cannot import rookery ({version})")
-    return Peer(name, version, _rookery_command(python, durability), environment)
+    return Peer(name, version, _rookery_command(python, durability, who), environment)
 
 
 PEER_NAMES: Final = (
@@ -317,6 +321,8 @@ PEER_NAMES: Final = (
     "rookery-os",
     "rookery-memory",
     "rookery-interpreted",
+    "rookery-open",
+    "rookery-guarded",
     "mosquitto",
     "flashmq",
 )
@@ -338,6 +344,10 @@ def find_peer(name: str, rookery_python: str | None, flashmq: str | None) -> Pee
             return find_rookery(name, python, None)
         case "rookery-os" | "rookery-memory":
             return find_rookery(name, python, None, name.removeprefix("rookery-"))
+        case "rookery-open":
+            return find_rookery(name, python, None, who=access.open_to_all)
+        case "rookery-guarded":
+            return find_rookery(name, python, None, who=access.guarded)
         case "rookery-interpreted":
             return find_rookery(name, python, source_folder())
         case _:

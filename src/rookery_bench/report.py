@@ -16,6 +16,10 @@ SUBJECT: Final = "rookery"
 INTERPRETED: Final = "rookery-interpreted"
 IN_MEMORY: Final = "rookery-memory"
 """What durability adds is counted from here."""
+OPEN: Final = "rookery-open"
+GUARDED: Final = "rookery-guarded"
+GUARD_COST_MAX: Final = 0.1
+"""What users, rules and limits may add to the CPU time of a message."""
 RATIO_LOSS_MAX: Final = 0.2
 """A ratio may be so much below the baseline's before it counts as a loss; the rest is noise."""
 
@@ -251,6 +255,20 @@ def _times(latency: Percentiles | None) -> list[str]:
     return [f"{us / 1000:.2f}" for us in (latency.p50_us, latency.p95_us, latency.p99_us)]
 
 
+def guarded(report: Report) -> Cells:
+    """What access control costs, where both brokers were measured: the heading first."""
+    cells = [["case", "unit", OPEN, GUARDED, "cost", "target", "met"]]
+    for row in report.rows:
+        free, checked = row.figures.get(OPEN), row.figures.get(GUARDED)
+        if free is None or checked is None or not free.value or not checked.value:
+            continue
+        cost = checked.value / free.value - 1
+        met = "yes" if cost <= GUARD_COST_MAX else "NO"
+        line = [row.title, row.unit, _number(free.value), _number(checked.value)]
+        cells.append([*line, f"{cost:+.1%}", f"<= {GUARD_COST_MAX:.0%}", met])
+    return cells
+
+
 def detail(report: Report) -> Cells:
     """The table of everything else, its heading first: rates, latency and the load's own cost."""
     heading = "case|broker|figure|lowest-highest|per second|broker busy|"
@@ -308,6 +326,7 @@ def tables(report: Report) -> list[tuple[str, Cells]]:
     found = [
         ("CPU per message, memory", summary(report)),
         ("Durable traffic: persistent sessions, QoS 1 and 2", durable(report)),
+        ("What authentication and authorization cost", guarded(report)),
         ("Rates, latency, the load itself", detail(report)),
     ]
     return [(title, cells) for title, cells in found if len(cells) > 1]

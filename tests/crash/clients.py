@@ -12,6 +12,12 @@ from tests.support import wire
 from tests.support.ledger import Ledger, Stream, payload_of
 
 SESSION_EXPIRY_SECONDS: Final = 86_400
+MESSAGE_EXPIRY_SECONDS: Final = (1, 3_600)
+"""Of the one nothing may come to who was away for long, the other outlives every pause."""
+MESSAGE_EXPIRY_SHARE: Final = 0.1
+ALIVE_SECONDS_MAX: Final = 6.0
+"""A node that was killed knows the end of its links no better: it is counted from its last sign of life."""
+BRIEF_MARGIN_SECONDS: Final = 1.0
 PACKET_ID_MAX: Final = 65_535
 
 
@@ -26,9 +32,12 @@ class Client:
         """Whether CONNACK came."""
         self.promised = False
         """Whether a CONNACK has answered for a session that must be there from then on."""
+        self.unanswered = False
+        """Whether a CONNECT had no answer, so that nobody knows whether it began a session."""
         self.expects_end = False
         """Whether the broker is to close the link, or is being killed."""
         self.pinged = False
+        self.session_expiry_seconds = SESSION_EXPIRY_SECONDS
         self._links = links
         self.ledger = ledger
 
@@ -37,12 +46,12 @@ class Client:
         assert self.link is None
         self.expects_end = False
         self.link = Link(self._links, self, self.version)
-        properties: wire.Properties = {"session_expiry": SESSION_EXPIRY_SECONDS}
+        properties: wire.Properties = {"session_expiry": self.session_expiry_seconds}
         self.link.put(
             wire.connect(self.version, self.name, clean=clean, will=will, properties=properties)
         )
         if clean:
-            self.promised = False
+            self.promised = self.unanswered = False
 
     def close(self) -> None:
         """Drop the link without a word."""
@@ -78,10 +87,11 @@ class Client:
             if self.version == wire.V3_1:
                 # This version does not tell; what arrives must do.
                 packet.session_present = self.promised
-            self.ledger.session_answered(
-                self.name, present=packet.session_present, promised=self.promised
-            )
+            present = packet.session_present
+            promised = present if self.unanswered and not self.promised else self.promised
+            self.ledger.session_answered(self.name, present=present, promised=promised)
             self.attached = self.promised = True
+            self.unanswered = False
             self.on_attached(packet)
         elif packet.kind == wire.PINGRESP:
             self.pinged = False
@@ -107,6 +117,7 @@ class Client:
             )
 
     def _detach(self) -> None:
+        self.unanswered = self.unanswered or not self.attached
         self.link = None
         self.attached = self.pinged = False
         self.on_detached()
@@ -136,6 +147,7 @@ class Exchange:
         self.number = number
         self.payload = payload
         self.retain = retain
+        self.expiry_seconds: int | None = None
         self.released = False
         """Whether PUBREC came, so that PUBREL is what has to be sent."""
 
@@ -205,6 +217,9 @@ class Publisher(Client):
         clears = retain and chance.random() < 0.2
         size = chance.choices((0, 1_000, 20_000), (90, 9, 1))[0]
         payload = b"" if clears else payload_of(stream, number, size)
+        expiry_seconds = None
+        if self.version == wire.V5 and not retain and chance.random() < MESSAGE_EXPIRY_SHARE:
+            expiry_seconds = chance.choice(MESSAGE_EXPIRY_SECONDS)
         self.ledger.sent(
             stream,
             number,
@@ -212,14 +227,18 @@ class Publisher(Client):
             retain=retain,
             clears=clears,
             content_type=_content_type(number) if self.version == wire.V5 else "",
+            expiry_seconds=expiry_seconds,
         )
         packet_id = self._next_packet_id()
         exchange = self.inflight[packet_id] = Exchange(stream, number, payload, retain=retain)
+        exchange.expiry_seconds = expiry_seconds
         self._publish(packet_id, exchange, dup=False)
 
     def _publish(self, packet_id: int, exchange: Exchange, *, dup: bool) -> None:
         stream = exchange.stream
         properties: wire.Properties = {"content_type": _content_type(exchange.number)}
+        if exchange.expiry_seconds is not None:
+            properties["message_expiry"] = exchange.expiry_seconds
         self.put(
             wire.publish(
                 self.version,
@@ -362,6 +381,21 @@ class Mortal(Client):
     def step(self, now: float) -> None:
         if self.expects_end and self.link is None and self.gone_at is None:
             self.gone_at = now
+
+
+class Brief(Client):
+    """Has a session that ends a moment after its link, or one that lasts a while; the crash ends the link."""
+
+    def __init__(self, links: Links, ledger: Ledger, name: str, expiry_seconds: int) -> None:
+        super().__init__(links, ledger, name, wire.V5)
+        self.session_expiry_seconds = expiry_seconds
+
+    def return_after(self, away_seconds: float) -> None:
+        """Come back so long after the kill, to a session that is there, gone, or nobody knows."""
+        sure = self.promised and away_seconds < self.session_expiry_seconds - ALIVE_SECONDS_MAX
+        gone = away_seconds > self.session_expiry_seconds + BRIEF_MARGIN_SECONDS
+        self.promised = sure
+        self.connect(clean=not (sure or gone))
 
 
 def _content_type(number: int) -> str:

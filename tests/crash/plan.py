@@ -12,6 +12,8 @@ STARTUP_KILL_SHARE: Final = 0.1
 STARTUP_KILL_SECONDS_MAX: Final = 0.6
 RARE_AWAY_SHARE: Final = 0.8
 FATES: Final = ("away", "early", "back", "goodbye")
+BRIEF_SECONDS: Final = (1, 3_600)
+"""Session expiries: of the one nothing is left at a reckoning, the other outlives every pause."""
 WILL_DELAY_SECONDS: Final = {"away": 1, "early": 1, "back": 10, "goodbye": 1}
 
 
@@ -52,6 +54,8 @@ class Plan:
     deaths: tuple[Death, ...]
     visitor_seconds: float | None
     """When a new session comes and subscribes, if one does."""
+    brief_expiry_seconds: int
+    """Of a session that begins in this round, ends its link with the kill, and comes back at the reckoning."""
 
 
 def chance_of(seed: int, number: int, what: str = "") -> random.Random:
@@ -96,4 +100,5 @@ def plan_of(
         tuple(churn),
         tuple(deaths),
         visitor_seconds if visits else None,
+        chance.choice(BRIEF_SECONDS),
     )

@@ -6,13 +6,14 @@ reckoning everyone is connected and nobody publishes anything new, until all tha
 nothing comes any more; then the ledger says what is missing.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from tests.crash.broker import BrokerFault, BrokerProcess, retained
-from tests.crash.clients import Client, Mortal, Publisher, Subscriber
+from tests.crash.clients import Brief, Client, Mortal, Publisher, Subscriber
 from tests.crash.links import Links
 from tests.crash.plan import WILL_DELAY_SECONDS, Churn, Death, Plan, chance_of, plan_of
 from tests.support import wire
@@ -74,6 +75,8 @@ class Run:
         ]
         self._visitors: list[Subscriber] = []
         self._mortals: list[Mortal] = []
+        self._briefs: dict[Brief, float] = {}
+        """The sessions that are to expire or not, and when the kill ended their links."""
         self.restarts_seconds: list[float] = []
 
     def _subscriber(
@@ -141,6 +144,9 @@ class Run:
             agenda += _absence(by_name[churn.name], churn)
         for death in plan.deaths:
             agenda += self._life(death)
+        brief = Brief(self._links, self.ledger, f"e{plan.number}", plan.brief_expiry_seconds)
+        self._briefs[brief] = math.inf
+        agenda.append((0.0, brief.connect))
         if plan.visitor_seconds is not None:
             visitor = self._subscriber(f"v{plan.number}", wire.V5, "load/#", 2, identifier=9)
             self._visitors.append(visitor)
@@ -166,6 +172,7 @@ class Run:
             client.expects_end = True
         self._broker.kill()
         killed_at = time.monotonic()
+        self._briefs = {each: min(at, killed_at) for each, at in self._briefs.items()}
         self._note_time()
         self._links.drain_dead()
         return killed_at
@@ -222,6 +229,7 @@ class Run:
             publisher.publishing = False
         for client in (*self._clients(), *self._visitors):
             _attach(client)
+        self._return_briefs()
         complete = self._wait_for_the_owed()
         self._settle_down()
         self.ledger.violations += self.ledger.lost()
@@ -242,6 +250,15 @@ class Run:
                 self.ledger.ended(visitor.name)
         self._visitors.clear()
         self._check_log()
+
+    def _return_briefs(self) -> None:
+        """The time the node was down counts like any other: what was to expire is gone, the rest is there."""
+        for brief, killed_at in self._briefs.items():
+            brief.return_after(time.monotonic() - killed_at)
+            self._until(lambda each=brief: each.attached, f"CONNACK for {brief.name}")
+            brief.disconnect({"session_expiry": 0})
+            self._until(lambda each=brief: each.link is None, f"the end of {brief.name}")
+        self._briefs.clear()
 
     def _wait_for_the_owed(self) -> bool:
         """Whether everything came."""
@@ -289,7 +306,7 @@ class Run:
         return [*self._publishers, *self._subscribers]
 
     def _everyone(self) -> list[Client]:
-        return [*self._clients(), *self._visitors, *self._mortals]
+        return [*self._clients(), *self._visitors, *self._mortals, *self._briefs]
 
     def _turn(self, seconds_max: float) -> None:
         self._note_time()

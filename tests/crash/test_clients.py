@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.crash.clients import Mortal, Publisher, Subscriber
+from tests.crash.clients import Brief, Mortal, Publisher, Subscriber
 from tests.crash.links import Links
 from tests.support import wire
 from tests.support.ledger import Ledger, Stream, payload_of
@@ -206,3 +206,40 @@ class TestMortal:
         played.hang_up()
         client.step(3.0)
         assert (client.gone_at, played.kinds()) == (3.0, [])
+
+
+class TestSessions:
+    @pytest.mark.parametrize("answer", [CONNACK_NEW, CONNACK_PRESENT])
+    def test_whether_an_unanswered_connect_began_a_session_nobody_knows(self, played, answer):
+        client = Subscriber(played.links, played.ledger, "s", V3_1_1, "load/#", 2)
+        played.accept(client)
+        client.expects_end = True
+        played.hang_up()
+        played.accept(client)
+        played.send(client, answer)
+        assert played.kinds() == []
+        client.close()
+        played.accept(client)
+        played.send(client, CONNACK_NEW)  # From the answer on it must be there.
+        assert played.kinds() == ["session"]
+
+    @pytest.mark.parametrize("present", [True, False])
+    def test_a_session_whose_time_is_over_must_be_gone(self, played, present: bool):
+        brief = self.left(played, 1)
+        played.accept(brief, lambda: brief.return_after(2.5))
+        played.send(brief, b"\x20\x03%c\x00\x00" % present)
+        assert played.kinds() == (["session"] if present else [])
+
+    @pytest.mark.parametrize("present", [True, False])
+    def test_a_session_whose_time_is_not_over_must_be_there(self, played, present: bool):
+        brief = self.left(played, 3600)
+        played.accept(brief, lambda: brief.return_after(100.0))
+        played.send(brief, b"\x20\x03%c\x00\x00" % present)
+        assert played.kinds() == ([] if present else ["session"])
+
+    def left(self, played, expiry_seconds: int) -> Brief:
+        brief = Brief(played.links, played.ledger, "e1", expiry_seconds)
+        played.accept(brief)
+        played.send(brief, CONNACK_V5)
+        brief.close()
+        return brief

@@ -261,6 +261,41 @@ class TestForm:
         assert kinds(ledger) == []
 
 
+class TestExpiry:
+    @pytest.fixture
+    def expiring(self, ledger) -> Ledger:
+        """Message 1 was sent at 10 s and expires at 20 s."""
+        ledger.moment = Moment(1, 10.0)
+        ledger.sent(TWO, 1, len(payload_of(TWO, 1, 0)), expiry_seconds=10)
+        ledger.acknowledged(TWO, 1)
+        return ledger
+
+    @pytest.mark.parametrize(("seconds", "owed"), [(11.0, 1), (17.9, 1), (18.1, 0), (30.0, 0)])
+    def test_it_is_owed_until_then(self, expiring, seconds: float, owed: int):
+        expiring.moment = Moment(2, seconds)
+        assert expiring.owed() == owed
+
+    @pytest.mark.parametrize(
+        ("seconds", "found"), [(19.0, []), (21.9, []), (22.1, ["expired"]), (90.0, ["expired"])]
+    )
+    def test_it_must_not_come_later(self, expiring, seconds: float, found: list[str]):
+        expiring.moment = Moment(2, seconds)
+        arrived(expiring, TWO, 1)
+        assert kinds(expiring) == found
+
+    def test_what_had_set_out_before_comes_again(self, expiring):
+        expiring.moment = Moment(2, 90.0)
+        arrived(expiring, TWO, 1, dup=True)
+        assert kinds(expiring) == []
+
+    def test_what_was_sent_again_lives_anew_and_may_have_lost_its_place(self, expiring):
+        sent(expiring, TWO, 2)
+        expiring.resent(TWO, 1)
+        expiring.moment = Moment(2, 25.0)
+        arrived(expiring, TWO, 2, 1)
+        assert kinds(expiring) == []
+
+
 class TestForbidden:
     def test_a_will_that_should_not_come(self, ledger):
         sent(ledger, TWO, 1)

@@ -1,6 +1,6 @@
 """The seed decides a round, and nothing else does."""
 
-from tests.crash.plan import FATES, KILL_SECONDS_MAX, KILL_SECONDS_MIN, Plan, plan_of
+from tests.crash.plan import BRIEF_SECONDS, FATES, KILL_SECONDS_MAX, KILL_SECONDS_MIN, Plan, plan_of
 
 PUBLISHERS = ("p1", "p2")
 SUBSCRIBERS = ("s1", "s2", "s3")
@@ -29,5 +29,6 @@ def test_every_round_is_possible():
         assert len({*SUBSCRIBERS} - {*each.attaching}) == 1
         assert {churn.name for churn in each.churn} <= {*each.attaching}
     assert {death.fate for each in plans for death in each.deaths} == set(FATES)
+    assert {each.brief_expiry_seconds for each in plans} == set(BRIEF_SECONDS)
     assert any(each.startup_kill_seconds is not None for each in plans)
     assert any(each.visitor_seconds is not None for each in plans)

@@ -8,6 +8,7 @@ import pytest
 
 from rookery.ports import Store
 from rookery.records import (
+    ENTRIES_PER_BLOCK_MAX,
     Loaded,
     OutboundRow,
     ProgressRow,
@@ -76,6 +77,7 @@ def test_everything_committed_is_loaded_again(stores: Reopener):
     async def work(store: Store) -> None:
         assert await commit(store, full_group()) is None
         assert store.problems() == []
+        assert not store.full()
         assert store.bytes_used() > 0
 
     loaded = run(stores, work)
@@ -166,6 +168,17 @@ def test_what_is_not_there_can_be_removed(stores: Reopener):
     assert not any(contents(run(stores, work)).values())
 
 
+def test_a_delivery_apart_from_the_cursor_is_told_from_others(stores: Reopener):
+    states = {6: (False, False), 7: (True, False), 8: (False, True)}
+
+    async def work(store: Store) -> None:
+        rows = {(1, key): OutboundRow(1, key, 9, *state) for key, state in states.items()}
+        assert await commit(store, group(1, sessions={1: session(1)}, outbound=rows)) is None
+
+    loaded = run(stores, work)
+    assert {row.packet_id: (row.released, row.apart) for row in loaded.outbound} == states
+
+
 def test_the_last_state_wins(stores: Reopener):
     async def work(store: Store) -> None:
         await commit(store, full_group())
@@ -215,10 +228,12 @@ def test_close_finishes_what_was_begun(stores: Reopener):
 
 
 def test_entries_are_read_before_and_after_opening_again(stores: Reopener):
-    large = [bytes([index % 256]) * 3000 for index in range(100)]  # Too large to be read whole.
-    wanted = [position_of(1, 1), position_of(1, 0), position_of(2, 99), position_of(2, 0)]
-    missing = [position_of(1, 2), position_of(2, 100), position_of(3, 0), 0]
-    expected = [b"", b"first", large[99], large[0], None, None, None, None]
+    # A block that is too large to be read whole.
+    large = [bytes([index]) * 3000 for index in range(ENTRIES_PER_BLOCK_MAX)]
+    last = len(large) - 1
+    wanted = [position_of(1, 1), position_of(1, 0), position_of(2, last), position_of(2, 0)]
+    missing = [position_of(1, 2), position_of(2, last + 1), position_of(4, 0), 0]
+    expected = [b"", b"first", large[last], large[0], None, None, None, None]
 
     async def both() -> None:
         store = stores.store()
@@ -248,6 +263,90 @@ def test_many_positions_of_many_blocks_come_in_their_order(stores: Reopener):
         assert found == [b"%d/%d" % each for each in wanted]
 
     run(stores, work)
+
+
+def test_many_entries_of_one_group_are_blocks_one_after_the_other(stores: Reopener):
+    entries = [b"%d" % index for index in range(3 * ENTRIES_PER_BLOCK_MAX - 1)]
+
+    async def work(store: Store) -> None:
+        await commit(store, group(5, *entries))
+        positions = [position_of(5, index) for index in range(len(entries))]
+        assert await read(store, *positions) == entries
+        await commit(store, group(8, finished_blocks=[6]))
+        found = await store.read_blocks([7, 6, 5])
+        size = ENTRIES_PER_BLOCK_MAX
+        assert found == [entries[2 * size :], [], entries[:size]]
+
+    loaded = run(stores, work)
+    assert (loaded.blocks, loaded.next_block) == ([5, 7], 8)
+
+
+class TestTrimming:
+    """Of a block that is trimmed the positions named are left, where they were."""
+
+    ENTRIES = tuple(b"%d" % index for index in range(8))
+
+    def test_the_others_are_gone(self, stores: Reopener):
+        async def work(store: Store) -> None:
+            await commit(store, group(1, *self.ENTRIES))
+            await commit(store, group(2, *self.ENTRIES))
+            used = store.bytes_used()
+            kept = [position_of(1, 2), position_of(1, 6)]
+            assert await commit(store, group(3, trimmed={1: kept})) is None
+            positions = [position_of(1, index) for index in range(9)]
+            gone = [None] * 9
+            assert await read(store, *positions) == [*gone[:2], b"2", *gone[:3], b"6", *gone[:2]]
+            assert await read(store, position_of(2, 3)) == [b"3"]
+            if stores.kind == "memory":
+                assert store.bytes_used() == used - 6
+
+        loaded = run(stores, work)
+        assert (loaded.blocks, loaded.next_block) == ([1, 2], 3)
+        assert asyncio.run(whole(stores, [1, 2])) == [
+            [b"", b"", b"2", b"", b"", b"", b"6"],
+            list(self.ENTRIES),
+        ]
+
+    def test_a_block_is_trimmed_again_and_then_finished(self, stores: Reopener):
+        async def work(store: Store) -> None:
+            for block in (1, 2, 3):
+                await commit(store, group(block, *self.ENTRIES))
+            ends = {block: [position_of(block, 0), position_of(block, 7)] for block in (1, 2, 3)}
+            await commit(store, group(4, trimmed=ends))
+            await commit(store, group(4, trimmed={2: [position_of(2, 7)]}))
+            found = await read(store, *(each for pair in ends.values() for each in pair))
+            assert found == [b"0", b"7", None, b"7", b"0", b"7"]
+            await commit(store, group(4, finished_blocks=[1, 2]))
+            found = await read(store, *(each for pair in ends.values() for each in pair))
+            assert found == [None, None, None, None, b"0", b"7"]
+
+        loaded = run(stores, work)
+        assert (loaded.blocks, loaded.next_block) == ([3], 4)
+
+    def test_one_that_is_finished_at_the_same_time_is_gone(self, stores: Reopener):
+        async def work(store: Store) -> None:
+            await commit(store, group(1, *self.ENTRIES))
+            made = group(2, trimmed={1: [position_of(1, 3)]}, finished_blocks=[1])
+            assert await commit(store, made) is None
+
+        assert run(stores, work).blocks == []
+
+    def test_what_is_not_there_can_be_trimmed(self, stores: Reopener):
+        async def work(store: Store) -> None:
+            await commit(store, group(1, *self.ENTRIES))
+            made = group(2, trimmed={1: [position_of(1, 60)], 7: [position_of(7, 1)]})
+            assert await commit(store, made) is None
+
+        assert run(stores, work).blocks == []
+
+
+async def whole(stores: Reopener, blocks: list[int]) -> list[list[bytes | None]]:
+    store = stores.store()
+    await store.open()
+    try:
+        return await store.read_blocks(blocks)
+    finally:
+        await store.close()
 
 
 def test_finished_blocks_are_gone_and_their_numbers_are_not_used_again(stores: Reopener):

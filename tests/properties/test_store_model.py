@@ -9,7 +9,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from rookery.records import Group, OutboundRow, ProgressRow, SessionRow, position_of
+from rookery.records import (
+    ENTRIES_PER_BLOCK_MAX,
+    Group,
+    OutboundRow,
+    ProgressRow,
+    SessionRow,
+    position_of,
+)
 from tests.support.stores import (
     cells,
     commit,
@@ -26,7 +33,8 @@ FILTERS = st.sampled_from(["a", "a/#", "+/é", "$share/g/a"])
 IDS = st.sampled_from([1, 2, 65535])
 POSITIONS = st.integers(0, position_of(40, 3))
 LARGE = b"L"
-ENTRIES = st.lists(st.binary(max_size=8) | st.just(LARGE), max_size=4)
+MANY = b"M"
+ENTRIES = st.lists(st.binary(min_size=1, max_size=8) | st.sampled_from([LARGE, MANY]), max_size=4)
 
 
 class Model:
@@ -38,13 +46,15 @@ class Model:
             for kind in ("sessions", "subscriptions", "progress", "inbound", "outbound", "retained")
         }
         self.blocks: dict[int, list[bytes]] = {}
+        self.trimmed: set[int] = set()
         self.block_max = 0
         self.number_max = 0
 
     def apply(self, made: Group) -> None:
         if made.entries:
-            self.blocks[made.block] = made.entries
-            self.block_max = max(self.block_max, made.block)
+            for block in range(made.block, made.next_block()):
+                self.blocks[block] = made.block_entries(block)
+            self.block_max = max(self.block_max, made.next_block() - 1)
         for kind, rows in self.rows.items():
             for key, row in getattr(made, kind).items():
                 if row is None or row is False:
@@ -58,6 +68,16 @@ class Model:
                 for kind in ("subscriptions", "inbound", "outbound"):
                     for key in [key for key in self.rows[kind] if key[0] == number]:
                         del self.rows[kind][key]
+        self.trimmed |= made.trimmed.keys()
+        for block, kept in made.trimmed.items():
+            entries = self.blocks.get(block, [])
+            for index in range(len(entries)):
+                if position_of(block, index) not in kept:
+                    entries[index] = b""
+            while entries and entries[-1] == b"":
+                entries.pop()
+            if not entries:
+                self.blocks.pop(block, None)
         for block in made.finished_blocks:
             self.blocks.pop(block, None)
 
@@ -102,7 +122,7 @@ class StoreMachine(RuleBasedStateMachine):
     def put(self, made: Group) -> None:
         assert self.runner.run(commit(self.store, made)) is None
         self.model.apply(made)
-        self.next_block += 1
+        self.next_block = made.next_block() + 1
 
     @rule(
         data=st.data(),
@@ -122,6 +142,8 @@ class StoreMachine(RuleBasedStateMachine):
         self, data, entries, sessions, subscriptions, progress, inbound, outbound, retained
     ):
         entries = [LARGE * 70_000 if entry == LARGE else entry for entry in entries]
+        if MANY in entries:
+            entries = [b"%d" % index for index in range(ENTRIES_PER_BLOCK_MAX)] + entries
         made = group(self.next_block, *entries, inbound=inbound, retained=retained)
         made.sessions = {
             number: row and SessionRow(number, row[0], 60, 1.5, row[1], 2)
@@ -136,13 +158,18 @@ class StoreMachine(RuleBasedStateMachine):
         if self.model.blocks:
             blocks = st.lists(st.sampled_from(sorted(self.model.blocks)), unique=True, max_size=3)
             made.finished_blocks = data.draw(blocks)
+            for block in data.draw(blocks):
+                indexes = range(len(self.model.blocks[block]))
+                kept = data.draw(st.sets(st.sampled_from(indexes), max_size=4))
+                made.trimmed[block] = [position_of(block, index) for index in sorted(kept)]
         self.put(made)
 
     @rule(data=st.data())
     def commit_what_cannot_be(self, data):
         """A group that fails leaves nothing behind."""
-        if self.model.blocks:
-            block = data.draw(st.sampled_from(sorted(self.model.blocks)))
+        whole = sorted(self.model.blocks.keys() - self.model.trimmed)
+        if whole:
+            block = data.draw(st.sampled_from(whole))
             made = group(block, b"x", inbound={(1, 7): True}, retained={"w": 1})
             assert self.runner.run(commit(self.store, made)) is not None
 
@@ -164,7 +191,7 @@ class StoreMachine(RuleBasedStateMachine):
         found = self.runner.run(read(self.store, *(position_of(each, index) for each in blocks)))
         for block, entry in zip(blocks, found, strict=True):
             entries = self.model.blocks.get(block, [])
-            assert entry == (entries[index] if index < len(entries) else None)
+            assert entry == (entries[index] or None if index < len(entries) else None)
 
     @invariant()
     def blocks_are_as_written(self):

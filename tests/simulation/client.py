@@ -46,6 +46,8 @@ class Client:
         self.passing = False
         self.forgets = False
         """Whether it wants a new session and was not told that it has one."""
+        self.unkept = False
+        """Whether it was let in while not even that could be kept."""
         self._last_id = 0
         self.begin_session()
 
@@ -237,8 +239,12 @@ class Client:
             assert isinstance(packet, UnsubAck | Disconnect), packet
 
     def _admitted(self, packet: ConnAck) -> None:
-        assert packet.reason_code == 0, packet
+        if packet.reason_code:
+            # What it asked for could not be kept; the end of the connection comes with it.
+            assert packet.reason_code in {0x88, 0x97}, packet
+            return
         self.admitted = True
+        self.unkept = self.engine.broker.committer.stuck
         self.forgets = False
         if not packet.session_present:
             if self.established:
@@ -279,6 +285,8 @@ class Client:
             if any(isinstance(each, PubAck) and each.packet_id == packet_id for each in self.due):
                 raise Broken(f"{self.client_id} got {payload} under #{packet_id}, in use")
             answers.append(PubAck(packet_id))
+            if self.unkept:
+                self.seen.unkept.add(payload)
             if not packet.dup and not packet.retain:
                 self.ledger.check_first(self.seen, payload)
         self.ledger.deliver(self.seen, packet.topic, payload, packet.qos, packet.retain)

@@ -86,6 +86,8 @@ class Seen:
     got: list[Got] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=dict)
     """Deliveries by payload, retained ones aside."""
+    unkept: set[str] = field(default_factory=set)
+    """What it got when not even that it has a connection could be kept: DUP is not sure after a crash."""
     ended: bool = False
 
     def held(self, topic_filter: str, share: str) -> Held | None:
@@ -142,7 +144,7 @@ class Ledger:
         message = self.sent.get(payload)
         if message is None or message.resent or message.topic.startswith("s/"):
             return
-        if payload in seen.counted:
+        if payload in seen.counted and payload not in seen.unkept:
             raise Broken(f"{seen.client_id} got {payload} again without DUP")
 
     def check_now(self, seen: Seen) -> None:

@@ -33,6 +33,7 @@ OFTEN = {
     "crash": 1.5,
     "reads": 1,
     "read": 2,
+    "full": 1,
 }
 """How often each kind of event comes."""
 
@@ -88,6 +89,8 @@ def _event(chance: random.Random, how: Profile) -> Event:
         return ("crash", chance.randint(0, 1))
     if kind == "reads":
         return ("reads", chance.random() < 0.6)
+    if kind == "full":
+        return ("full", how.fails and chance.random() < 0.4)
     if kind == "fresh":
         return ("attach", number, True)
     if kind == "attach":

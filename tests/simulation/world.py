@@ -33,6 +33,9 @@ class World:
         broker: Any = self.engine.broker
         broker.scheduler._crashed = _raise
         broker.timers._failed = _raise
+        # Trim whatever can be, in the smallest steps.
+        broker.trimmer.loose_bytes_min = 1
+        broker.trimmer.looks_max = 3
 
     def run(self, events: list[Event]) -> None:
         """Run the script and then to the end of all that is under way; raises what went wrong."""
@@ -54,6 +57,9 @@ class World:
                 if not arguments[0]:
                     self.ledger.commits_failed = True
                 self.engine.complete(None if arguments[0] else OSError("full"))
+        elif kind == "full":
+            self.store.is_full = arguments[0]
+            self.ledger.commits_failed = self.ledger.commits_failed or arguments[0]
         elif kind == "time":
             self.engine.wait(arguments[0])
         elif kind == "crash":
@@ -114,6 +120,7 @@ class World:
     def drain(self) -> None:
         """From now on everything works; wait until there is nothing left to do."""
         self.store.reads_at_once = True
+        self.store.is_full = False
         for client in self.clients:
             client.deaf = client.withholds = False
         self.pump()
@@ -159,9 +166,11 @@ class World:
             raise Broken(f"blocks left: {content.blocks}")
         if content.inbound or content.outbound or content.retained:
             raise Broken(f"left: {content.inbound} {content.outbound} {content.retained}")
-        references: Any = self.engine.broker.committer
-        if references._references:
-            raise Broken(f"references left: {references._references}")
+        references: Any = self.engine.broker.committer.references
+        if references._counts or references._weights:
+            raise Broken(f"references left: {references._counts} {references._weights}")
+        if references.stored_bytes or references.loose_bytes:
+            raise Broken(f"weight left: {references.stored_bytes} {references.loose_bytes}")
 
 
 def _raise(_: object, error: Exception) -> NoReturn:

@@ -54,6 +54,7 @@ from rookery.records import (
     SubscriptionRow,
     block_of,
     index_of,
+    position_of,
 )
 
 T = TypeVar("T")
@@ -144,8 +145,9 @@ class Content:
         self.alive_at_wall = wall
         if group.entries:
             assert group.block >= self.next_block, "a block is written once"
-            self.blocks[group.block] = list(group.entries)
-            self.next_block = group.block + 1
+            for block in range(group.block, group.next_block()):
+                self.blocks[block] = group.block_entries(block)
+            self.next_block = group.next_block()
         self.next_number = max([self.next_number, *(number + 1 for number in group.sessions)])
         _apply_rows(self.sessions, group.sessions)
         _apply_rows(self.subscriptions, group.subscriptions)
@@ -157,6 +159,11 @@ class Content:
         for number, session in group.sessions.items():
             if session is None:
                 self._forget(number)
+        for block, kept in group.trimmed.items():
+            entries = self.blocks.get(block, [])
+            for index in range(len(entries)):
+                if position_of(block, index) not in kept:
+                    entries[index] = b""
         for block in group.finished_blocks:
             self.blocks.pop(block, None)
 
@@ -202,6 +209,10 @@ class FakeStore:
     def __init__(self, at_once: bool = False) -> None:
         self.at_once = at_once
         self.reads_at_once = True
+        self.is_full = False
+        """Whether it has no room for messages: a group that has some fails, another does not."""
+        self.is_broken = False
+        """Whether every group fails."""
         self.groups: list[Group] = []
         self.content = Content()
         self.clock: FakeClock | None = None
@@ -241,10 +252,13 @@ class FakeStore:
     def _entry(self, position: int) -> bytes | None:
         entries = self.blocks.get(block_of(position), [])
         index = index_of(position)
-        return entries[index] if index < len(entries) else None
+        return entries[index] or None if index < len(entries) else None
 
     async def read_blocks(self, blocks: Sequence[int]) -> list[list[bytes | None]]:
         return [list(self.blocks.get(block, [])) for block in blocks]
+
+    def full(self) -> bool:
+        return self.is_full or self.is_broken
 
     def problems(self) -> list[str]:
         return []
@@ -258,6 +272,8 @@ class FakeStore:
     def complete(self, error: Exception | None = None) -> None:
         """Say of the oldest group that it is durable, or that it never will be."""
         group, done = self._waiting.pop(0)
+        if self.is_broken or (self.is_full and group.entries):
+            error = OSError("full")
         if error is None:
             self._apply(group)
         done(error)

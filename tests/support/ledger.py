@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 
 SHARE: Final = "$share/"
 HEAD_BYTES_MAX: Final = 80
+EXPIRY_MARGIN_SECONDS: Final = 2.0
+"""How far clocks and the way to a client may take an arrival from where its expiry would have it."""
 NEVER: Final = 1 << 62
 """Later than any event of a ledger."""
 
@@ -56,6 +58,8 @@ class Message:
     refused: bool = False
     forbidden: str = ""
     """Why it must not arrive (any more)."""
+    expires_seconds: float | None = None
+    """When it expires: from then on it is owed to nobody."""
 
     @property
     def open(self) -> bool:
@@ -178,10 +182,13 @@ class Ledger:
         retain: bool = False,
         clears: bool = False,
         content_type: str = "",
+        expiry_seconds: int | None = None,
     ) -> None:
         """A message goes out for the first time."""
         self._order += 1
         message = Message(number, size, self._order, self.moment, clears, content_type)
+        if expiry_seconds is not None:
+            message.expires_seconds = self.moment.seconds + expiry_seconds
         messages = self._streams.setdefault(stream, {})
         assert number not in messages
         assert number > self._settled.get(stream, 0)
@@ -282,6 +289,8 @@ class Ledger:
             self._against(
                 session, "forbidden", f"{self._name(stream, number)}: {message.forbidden}"
             )
+        if message is not None and not dup:
+            self._check_expiry(session, stream, message)
         if wrong := self._differences(
             subscription, stream, number, payload, qos, list(identifiers)
         ):
@@ -376,6 +385,22 @@ class Ledger:
             wrong.append(f"it came with the subscription identifiers {identifiers}, not {wanted}")
         return wrong
 
+    def _check_expiry(self, session: Session, stream: Stream, message: Message) -> None:
+        """What has expired must not set out any more. [MQTT-3.3.2-5]
+
+        What had set out comes again with DUP, and of what its publisher sent again the time began anew.
+        """
+        if message.expires_seconds is None or message.resent:
+            return
+        late = self.moment.seconds - message.expires_seconds
+        if late > EXPIRY_MARGIN_SECONDS:
+            text = f"{self._name(stream, message.number)} came {late:.1f} s after it had expired"
+            self._against(session, "expired", text)
+
+    def _expired(self, message: Message) -> bool:
+        expires = message.expires_seconds
+        return expires is not None and self.moment.seconds > expires - EXPIRY_MARGIN_SECONDS
+
     def _note(self, session: Session, stream: Stream, number: int, qos: int, *, dup: bool) -> None:
         arrivals = session.arrivals.setdefault(stream, {})
         first = arrivals.get(number)
@@ -396,7 +421,10 @@ class Ledger:
             in_group.setdefault(number, arrivals[number])
             return
         highest = session.highest.get(stream, 0)
-        if number < highest:
+        message = self._sent(stream, number)
+        # The first copy may have expired in its place; one that was sent again begins its time anew.
+        again = message is not None and message.expires_seconds is not None and message.resent
+        if number < highest and not again:
             text = f"{self._name(stream, number)} came after number {highest}"
             self._against(session, "order", text)
         session.highest[stream] = max(highest, number)
@@ -436,6 +464,7 @@ class Ledger:
                     if (
                         message.acknowledged is not None
                         and not message.forbidden
+                        and not self._expired(message)
                         and number not in arrived
                         and number > settled
                         and message.order > subscription.order

@@ -42,6 +42,7 @@ TLSCACertificateFile {ca}
 TLSCertificateFile {pair.certificate}
 TLSCertificateKeyFile {pair.private_key}
 """
+ROOT = "cn=root,dc=example,dc=org"
 PEOPLE = "ou=people,dc=example,dc=org"
 ENTRIES = """\
 dn: dc=example,dc=org
@@ -158,8 +159,7 @@ def slapd(directory: Path, ca: Path, pair: Pair) -> Iterator[Slapd]:
     try:
         # Through the server, not into its files: only so memberOf is kept.
         subprocess.run(
-            ["ldapadd", "-x", "-H", f"ldap://127.0.0.1:{subject.port}"]
-            + ["-D", "cn=root,dc=example,dc=org", "-w", "root-secret"],
+            f"ldapadd -x -H ldap://127.0.0.1:{subject.port} -D {ROOT} -w root-secret".split(),
             input=ENTRIES.encode(),
             check=True,
             capture_output=True,

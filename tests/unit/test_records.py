@@ -54,9 +54,10 @@ def all_properties(draw: st.DrawFn) -> Properties | None:
     texts,
     st.none() | st.integers(1, 1_000_000),
     st.lists(st.integers(1, 1 << 50), max_size=3).map(tuple),
+    st.sampled_from(["", "$share/g/ä/#"]),
 )
 def test_an_entry_comes_back_as_it_was(
-    topic, payload, qos, retain, properties, publisher, expiry_seconds, targets
+    topic, payload, qos, retain, properties, publisher, expiry_seconds, targets, share
 ):
     if expiry_seconds is not None:
         properties = properties or Properties()
@@ -64,10 +65,10 @@ def test_an_entry_comes_back_as_it_was(
     wire = topic_to_wire(topic)
     message = Message(topic, wire, payload, qos, retain, properties, publisher, 1_000.5)
     entry = decode_message(
-        encode_message(message, WALL_MINUS_MONOTONIC, targets), WALL_MINUS_MONOTONIC
+        encode_message(message, WALL_MINUS_MONOTONIC, targets, share), WALL_MINUS_MONOTONIC
     )
     again = entry.message
-    assert entry.targets == targets
+    assert (entry.targets, entry.share) == (targets, share)
     assert (again.topic, again.topic_wire, again.payload) == (topic, wire, payload)
     assert (again.qos, again.retain, again.publisher) == (qos, retain, publisher)
     assert (again.properties is None) == (properties is None)
@@ -180,3 +181,15 @@ def test_a_group_with_anything_in_it_is_not_empty(put):
 def test_a_store_that_was_never_used_begins_with_1():
     loaded = Loaded()
     assert (loaded.next_block, loaded.next_number, loaded.blocks) == (1, 1, [])
+
+
+def test_a_session_row_promises_a_longer_life_and_a_will():
+    kept = SessionRow(1, "c", 60, 5.0, b"will", 3)
+    less = [(60, b"will", 3), (59, b"will", 3), (60, None, 0)]
+    more = [(61, b"will", 3), (60, b"other", 3), (60, b"will", 4), (59, b"other", 3)]
+    for expiry_seconds, will, delay_seconds in less:
+        row = SessionRow(1, "c", expiry_seconds, None, will, delay_seconds)
+        assert not row.promises_more_than(kept)
+    for expiry_seconds, will, delay_seconds in more:
+        row = SessionRow(1, "c", expiry_seconds, None, will, delay_seconds)
+        assert row.promises_more_than(kept)

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from rookery.app.authentication_sources import make_sources
 from rookery.auth.access.users import users_of
 from rookery.auth.access.watch import AccessWatch
 from rookery.auth.anonymous import AUTO
@@ -43,8 +44,11 @@ def make_authenticator(
         listed = UsersSource("password_file", verifier)
         files.add(PasswordFile(base / settings.password_file, listed))
         sources["password_file"] = listed
+    listeners = config.active_listeners
+    asked = {name for listener in listeners for name in config.order_of(listener)}
+    sources.update(make_sources(settings, asked, clock, base))
     gates = {}
-    for listener in config.active_listeners:
+    for listener in listeners:
         assert listener.name is not None  # active_listeners names every one.
         order = [sources[name] for name in config.order_of(listener)]
         gates[listener.name] = Gate(order, config.anonymous_of(listener) or AUTO)

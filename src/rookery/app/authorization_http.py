@@ -5,8 +5,9 @@ from pathlib import Path
 from rookery.auth.breaker import Breaker
 from rookery.auth.http import Service
 from rookery.auth.http_authorizer import HttpAuthorizer
+from rookery.auth.tls_client import client_context
 from rookery.auth.watch import FileFault
-from rookery.auth.web import client_context, make_client
+from rookery.auth.web import make_client
 from rookery.config.authorization_http import HttpAuthorizer as Settings
 from rookery.ports import Clock
 

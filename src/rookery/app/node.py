@@ -48,6 +48,8 @@ DRAIN_SECONDS_MAX: Final = 5.0
 """How long clients may take to read their last packets, and commits to finish, at a stop."""
 LOAD_SECONDS: Final = 5.0
 """How often the load averages are fed."""
+PROBLEM_SECONDS: Final = 0.5
+"""How often the store is asked what is wrong with it: a disk that was full for a second is told, too."""
 
 
 def compiled() -> bool:
@@ -144,6 +146,7 @@ class Node:
         if self.config.mqtt.sys_interval_seconds:
             self.broker.tasks.start("sys_topics", self._publish_sys())
         self.broker.tasks.start("load_averages", self._observe_load())
+        self.broker.tasks.start("store_problems", self._watch_store())
         self.broker.tasks.start("watch_files", self._watch.run())
         self.health.add_check("listeners", self._check_listeners)
         self.health.add_check("commits", self._check_commits)
@@ -273,6 +276,10 @@ class Node:
         while True:
             await asyncio.sleep(LOAD_SECONDS)
             self._loads.observe(self.broker.stats, self._clock.monotonic())
+
+    async def _watch_store(self) -> None:
+        while True:
+            await asyncio.sleep(PROBLEM_SECONDS)
             self._tell_problems()
 
     def _tell_problems(self) -> None:

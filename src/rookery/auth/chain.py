@@ -53,7 +53,7 @@ class Chain:
         self._methods: frozenset[str] = frozenset()
         for gate in self._gates.values():
             self._sources += [each for each in gate.sources if each not in self._sources]
-            self._methods |= gate.methods.keys()
+            self._methods |= frozenset(gate.methods)
         # Listed nowhere, it still tells that there are users now.
         self._told: list[Source] = [*self._sources]
         if users not in self._told:

@@ -30,6 +30,13 @@ WAITING_MAX: Final = 10_000
 Claims = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class NoKey:
+    """There is no key for a token, though there may be one when keys are read again."""
+
+    reason: str
+
+
 class BadToken(Exception):
     """A token is not taken; the text is for the operator."""
 
@@ -63,27 +70,24 @@ class JwtSource:
         self._keys = keys
         self._clock = clock
         self._rules = rules
-        self._slices: Slices[Verdict] = Slices(clock, WAITING_MAX)
+        self._slices: Slices[Verdict | NoKey] = Slices(clock, WAITING_MAX)
 
     def authenticate(self, attempt: Attempt) -> Verdict | Awaitable[Verdict]:
         """Decide at once, unless keys are to be fetched first or many tokens came together."""
         token = self._token(attempt)
         if token is None:
             return NotKnown(f"the client gave no {self._rules.taken_from}")
-        try:
-            header = jwt.get_unverified_header(token)
-        except (jwt.DecodeError, RecursionError):
+        if token.count(b".") != 2:
             return NotKnown(f"the {self._rules.taken_from} is no JWT")
-        except jwt.InvalidTokenError as error:
-            return _refused(f"its header is not valid: {error}")
-        algorithm = header.get("alg")
-        if not isinstance(algorithm, str) or algorithm not in self._rules.algorithms:
-            return _refused(f"the algorithm {algorithm!r} is not taken")
-        kid = header.get("kid")
-        found = self._keys.candidates(algorithm, kid)
-        if not found and self._keys.may_change():
-            return self._with_new_keys(attempt, token, algorithm, kid)
-        return self._judge_in_line(attempt, token, algorithm, kid, found)
+        try:
+            found = self._slices.run(partial(self._judge, attempt, token))
+        except LineFull:
+            return Refused(
+                ReasonCode.SERVER_BUSY, f"{WAITING_MAX} tokens are waiting for their check already"
+            )
+        if isinstance(found, Accepted | Refused | NotKnown):
+            return found
+        return self._finish(attempt, token, found)
 
     def begin(self, method: str, attempt: Attempt) -> Exchange:
         """Raise ``ValueError``: there is no enhanced authentication here."""
@@ -111,30 +115,30 @@ class JwtSource:
             return attempt.password
         return None if attempt.username is None else attempt.username.encode()
 
-    async def _with_new_keys(
-        self, attempt: Attempt, token: bytes, algorithm: str, kid: str | None
+    async def _finish(
+        self, attempt: Attempt, token: bytes, found: NoKey | Awaitable[Verdict | NoKey]
     ) -> Verdict:
-        await self._keys.read_again()
-        found = self._keys.candidates(algorithm, kid)
-        verdict = self._judge_in_line(attempt, token, algorithm, kid, found)
-        return await verdict if isinstance(verdict, Awaitable) else verdict
+        """Wait for a turn, and for keys to be read again where that may help."""
+        judged = found if isinstance(found, NoKey) else await found
+        if isinstance(judged, NoKey) and self._keys.may_change():
+            await self._keys.read_again()
+            judged = self._judge(attempt, token)
+        return _refused(judged.reason) if isinstance(judged, NoKey) else judged
 
-    def _judge_in_line(
-        self, attempt: Attempt, token: bytes, algorithm: str, kid: str | None, keys: list[VerifyKey]
-    ) -> Verdict | Awaitable[Verdict]:
+    def _judge(self, attempt: Attempt, token: bytes) -> Verdict | NoKey:
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.DecodeError, RecursionError):
+            return NotKnown(f"the {self._rules.taken_from} is no JWT")
+        except jwt.InvalidTokenError as error:
+            return _refused(f"its header is not valid: {error}")
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if not isinstance(algorithm, str) or algorithm not in self._rules.algorithms:
+            return _refused(f"the algorithm {algorithm!r} is not taken")
+        keys = self._keys.candidates(algorithm, kid)
         if not keys:
             which = "" if kid is None else f" with the kid {kid!r}"
-            return _refused(f"there is no {algorithm} key{which}")
-        try:
-            return self._slices.run(partial(self._judge, attempt, token, algorithm, keys))
-        except LineFull:
-            return Refused(
-                ReasonCode.SERVER_BUSY, f"{WAITING_MAX} tokens are waiting for their check already"
-            )
-
-    def _judge(
-        self, attempt: Attempt, token: bytes, algorithm: str, keys: list[VerifyKey]
-    ) -> Verdict:
+            return NoKey(f"there is no {algorithm} key{which}")
         try:
             claims = self._verified(token, algorithm, keys)
             ends_at = self._check_times(claims)

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from rookery.actors.tasks import Tasks
-from rookery.auth.source import SourceFault
+from rookery.auth.watch import FileFault
 from rookery.auth.web import WebFault, ask, make_client, place_of
 from rookery.ports import Clock
 
@@ -233,10 +233,10 @@ class Keys:
         self.known: tuple[VerifyKey, ...] = ()
 
     async def start(self) -> None:
-        """Read the keys; raises ``SourceFault`` where those of a file are not there."""
+        """Read the keys; raises ``FileFault`` where those of a file are not there."""
         await self._read()
         if self._problem and not self._remote:
-            raise SourceFault(f"authentication.jwt: {self._problem}")
+            raise FileFault(f"authentication.jwt: {self._problem}")
         if self._refresh_seconds > 0:
             self._tasks.start("jwt_keys", self._refresh())
 

@@ -19,7 +19,7 @@ from rookery.auth.ldap_directory import (
     Stranger,
     group_name,
 )
-from rookery.auth.placeholders import NoValue
+from rookery.auth.placeholders import NoValue, is_text
 from rookery.auth.principals import principal_of
 from rookery.auth.source import NotKnown, Verdict
 from rookery.auth.verified import Verified
@@ -66,6 +66,8 @@ class LdapSource:
             return NotKnown("the client gave no user name")
         if not attempt.password:
             return NotKnown(f"user {attempt.username!r} gave no password")
+        if not is_text(attempt.password):
+            return Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "the password is no text in UTF-8")
         key = self._verified.key(
             attempt.username.encode(), attempt.password, attempt.client_id.encode()
         )
@@ -134,7 +136,7 @@ class LdapSource:
         return Accepted(
             principal_of(
                 attempt,
-                attempt.username,
+                found.name,
                 self.name,
                 superuser=self._rules.superuser_group in groups,
                 groups=groups,

@@ -2,7 +2,8 @@
 
 A connection is bound anew for each step, first as the service that may search, then as the user whose
 password is to be checked; whether it can be is the answer. What a client said is escaped wherever it goes:
-by RFC 4515 into a filter, by RFC 4514 into a distinguished name. Referrals are not followed, or another
+by RFC 4515 into a filter, by RFC 4514 into a distinguished name. A directory takes "Ann" and " ann " for
+"ann", so the user goes by the name that stands in the entry. Referrals are not followed, or another
 server would be told passwords.
 """
 
@@ -55,6 +56,7 @@ class DirectorySettings:
     bind_password: str | None = field(default=None, repr=False)
     base: str = ""
     filter: str = ""
+    username_attribute: str = "uid"
     groups_attribute: str | None = None
 
 
@@ -63,6 +65,7 @@ class Person:
     """Somebody whose password was right."""
 
     dn: str
+    name: str
     groups: tuple[str, ...] = ()
     """Their distinguished names."""
 
@@ -109,14 +112,7 @@ class Directory:
 
     def __init__(self, settings: DirectorySettings, context: ssl.SSLContext | None) -> None:
         self._settings = settings
-        self._server = ldap3.Server(
-            settings.host,
-            settings.port,
-            use_ssl=settings.security == "ldaps",
-            get_info=ldap3.NONE,
-            tls=None if context is None else _Tls(context),
-            connect_timeout=settings.timeout_seconds,
-        )
+        self._tls = None if context is None else _Tls(context)
         self._idle: deque[ldap3.Connection] = deque()
         self._closed = False
 
@@ -146,8 +142,17 @@ class Directory:
             _close(self._idle.pop())
 
     def _open(self) -> ldap3.Connection:
+        # A server of its own for each: one that was not reached is not tried again for minutes.
+        server = ldap3.Server(
+            self._settings.host,
+            self._settings.port,
+            use_ssl=self._settings.security == "ldaps",
+            get_info=ldap3.NONE,
+            tls=self._tls,
+            connect_timeout=self._settings.timeout_seconds,
+        )
         connection = ldap3.Connection(
-            self._server,
+            server,
             receive_timeout=self._settings.timeout_seconds,
             auto_referrals=False,
             check_names=False,
@@ -186,16 +191,14 @@ class Directory:
             return found if refused is None else refused
         dn = filled(settings.user_dn, attempt, _escaped)
         refused = self._bind(connection, dn, attempt.password)
-        if refused is not None:
-            return refused
-        return Person(dn, self._own_groups(connection, dn))
+        return self._search(connection, "(objectClass=*)", dn) if refused is None else refused
 
     def _bind(
         self, connection: ldap3.Connection, dn: str, password: bytes | None
     ) -> Stranger | Wrong | None:
         # The password of a bind must not be empty: that is an anonymous one, which always succeeds.
         assert password
-        connection.user, connection.password = dn, password  # type: ignore[assignment]
+        connection.user, connection.password = dn, password
         connection.authentication = ldap3.SIMPLE
         connection.bind(read_server_info=False)
         code, description = connection.result["result"], connection.result["description"]
@@ -220,46 +223,34 @@ class Directory:
         if connection.result["result"] != SUCCESS:
             raise DirectoryFault("an anonymous bind is refused; set bind_dn and bind_password")
 
-    def _search(self, connection: ldap3.Connection, text: str) -> Found:
-        found = self._entries(connection, self._settings.base, text, "SUBTREE")
+    def _search(self, connection: ldap3.Connection, text: str, user_dn: str | None = None) -> Found:
+        """Find one entry below the base, or read that of the user."""
+        settings = self._settings
+        base = settings.base if user_dn is None else user_dn
+        wanted = [settings.username_attribute]
+        if settings.groups_attribute is not None:
+            wanted.append(settings.groups_attribute)
+        connection.search(
+            base,
+            text,
+            search_scope="SUBTREE" if user_dn is None else "BASE",
+            attributes=wanted,
+            size_limit=2,
+            time_limit=settings.timeout_seconds,
+        )
+        code, description = connection.result["result"], connection.result["description"]
+        if code not in (SUCCESS, SIZE_LIMIT_EXCEEDED):
+            raise DirectoryFault(f"a search in {base!r} ended with {description}")
+        found = [each for each in connection.response or [] if each["type"] == "searchResEntry"]
         if not found:
             return Stranger("the search finds nobody")
         if len(found) > 1:
             return Wrong("the search finds more than one entry")
-        return found[0]
-
-    def _own_groups(self, connection: ldap3.Connection, dn: str) -> tuple[str, ...]:
-        if self._settings.groups_attribute is None:
-            return ()
-        found = self._entries(connection, dn, "(objectClass=*)", "BASE")
-        return found[0].groups if found else ()
-
-    def _entries(
-        self,
-        connection: ldap3.Connection,
-        base: str,
-        text: str,
-        scope: Literal["BASE", "SUBTREE"],
-    ) -> list[Person]:
-        attribute = self._settings.groups_attribute
-        connection.search(
-            base,
-            text,
-            search_scope=scope,
-            attributes=["1.1"] if attribute is None else [attribute],
-            size_limit=2,
-            time_limit=self._settings.timeout_seconds,
-        )
-        code = connection.result["result"]
-        if code not in (SUCCESS, SIZE_LIMIT_EXCEEDED):
-            raise DirectoryFault(
-                f"a search in {base!r} ended with {connection.result['description']}"
-            )
-        return [
-            Person(entry["dn"], _values(entry["attributes"], attribute))
-            for entry in connection.response or []
-            if entry["type"] == "searchResEntry"
-        ]
+        dn, attributes = found[0]["dn"], found[0]["attributes"]
+        names = _values(attributes, settings.username_attribute)
+        if not names:
+            return Wrong(f"{dn!r} shows no {settings.username_attribute} to name the user by")
+        return Person(dn, names[0], _values(attributes, settings.groups_attribute))
 
 
 def group_name(dn: str) -> str:
@@ -286,10 +277,13 @@ def _values(attributes: dict[str, object], wanted: str | None) -> tuple[str, ...
 
 
 def _close(connection: ldap3.Connection) -> None:
+    opened = connection.socket
     try:
         connection.unbind()
     except BROKEN:
         pass  # It was closed already, or is beyond a farewell.
+    if opened is not None:
+        opened.close()  # ldap3 leaves one open that it could not connect.
 
 
 def _words(error: Exception) -> str:

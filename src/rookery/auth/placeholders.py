@@ -63,7 +63,9 @@ def value_of(name: str, attempt: Attempt) -> str | None:
     if name == "username":
         return attempt.username
     if name == "password":
-        return None if attempt.password is None else _text(attempt.password)
+        if attempt.password is not None and not is_text(attempt.password):
+            raise NoValue("the password is no text in UTF-8")
+        return None if attempt.password is None else attempt.password.decode()
     if name == "clientid":
         return attempt.client_id
     if name == "peerhost":
@@ -76,8 +78,10 @@ def value_of(name: str, attempt: Attempt) -> str | None:
     return certificate.common_name if name == "cert_common_name" else certificate.subject
 
 
-def _text(password: bytes) -> str:
+def is_text(password: bytes) -> bool:
+    """Whether a password can be told in a text."""
     try:
-        return password.decode()
-    except UnicodeDecodeError as error:
-        raise NoValue("the password is no text in UTF-8") from error
+        password.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -11,106 +11,21 @@ not ask for it.
 
 import hashlib
 import hmac
-import re
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from scramp import ScramException, ScramMechanism
-from scramp.utils import saslprep
 
 from rookery.auth.principals import principal_of
+from rookery.auth.scram_verifier import ITERATIONS_DEFAULT, MECHANISMS, Verifier, prepared
 from rookery.auth.source import NotKnown
 from rookery.mqtt.types import ReasonCode
 from rookery.ports import Accepted, Attempt, Challenge, Exchange, Principal, Refused
 
-MECHANISMS: Final = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
-ITERATIONS_DEFAULT: Final = 4096
-ITERATIONS_MIN: Final = 4096
-ITERATIONS_MAX: Final = 10_000_000
-SALT_BYTES_MIN: Final = 12
 SALT_BYTES: Final = 16
 DATA_BYTES_MAX: Final = 2048
 """Of one message: names are prepared character by character on the loop."""
-
-_TEXT: Final = re.compile(r"(SCRAM-SHA-(?:256|512))\$(\d{1,8}):([^$:]+)\$([^$:]+):([^$:]+)")
-
-
-class VerifierFault(ValueError):
-    """A verifier is not written as it should be; the text says what is wrong, without the verifier."""
-
-
-@dataclass(frozen=True)
-class Verifier:
-    """What the node keeps of a password."""
-
-    mechanism: str
-    iterations: int
-    salt: bytes = field(repr=False)
-    stored_key: bytes = field(repr=False)
-    server_key: bytes = field(repr=False)
-
-    def __str__(self) -> str:
-        """The text that ``parse_verifier`` reads."""
-        salt, stored, server = (
-            b64encode(part).decode() for part in (self.salt, self.stored_key, self.server_key)
-        )
-        return f"{self.mechanism}${self.iterations}:{salt}${stored}:{server}"
-
-    def matches(self, password: str) -> bool:
-        """Whether this is the password: as costly as the iterations make it, so not on the loop."""
-        try:
-            found = make_verifier(password, self.mechanism, self.iterations, self.salt)
-        except VerifierFault:
-            return False
-        return hmac.compare_digest(found.stored_key, self.stored_key)
-
-
-def parse_verifier(text: str) -> Verifier:
-    """Read a verifier. Raises ``VerifierFault``."""
-    found = _TEXT.fullmatch(text)
-    if found is None:
-        raise VerifierFault("it is not SCRAM-SHA-256$iterations:salt$stored key:server key")
-    mechanism, iterations = found[1], int(found[2])
-    try:
-        salt, stored_key, server_key = (
-            b64decode(part, validate=True) for part in found.groups()[2:]
-        )
-    except ValueError as error:
-        raise VerifierFault("its salt and keys are not base64") from error
-    if not ITERATIONS_MIN <= iterations <= ITERATIONS_MAX:
-        raise VerifierFault(
-            f"{iterations} iterations are not within {ITERATIONS_MIN} to {ITERATIONS_MAX}"
-        )
-    if len(salt) < SALT_BYTES_MIN:
-        raise VerifierFault(f"its salt has less than {SALT_BYTES_MIN} bytes")
-    size = hashlib.new(MECHANISMS[mechanism]).digest_size
-    if len(stored_key) != size or len(server_key) != size:
-        raise VerifierFault(f"its keys have not the {size} bytes of {mechanism}")
-    return Verifier(mechanism, iterations, salt, stored_key, server_key)
-
-
-def make_verifier(
-    password: str,
-    mechanism: str = "SCRAM-SHA-256",
-    iterations: int = ITERATIONS_DEFAULT,
-    salt: bytes | None = None,
-) -> Verifier:
-    """Make the verifier of a password, with a fresh salt. Raises ``VerifierFault``."""
-    try:
-        made = ScramMechanism(mechanism).make_auth_info(password, iterations, salt)
-    except ScramException as error:
-        raise VerifierFault(str(error)) from error
-    return Verifier(mechanism, made[3], made[0], made[1], made[2])
-
-
-def prepared(name: str) -> str:
-    """A user name as SCRAM compares it. Raises ``VerifierFault`` for one that it does not allow."""
-    try:
-        return str(saslprep(name))
-    except ScramException as error:
-        raise VerifierFault(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -123,20 +38,14 @@ class ScramUser:
     groups: frozenset[str] = frozenset()
 
 
-Find = Callable[[str, str], ScramUser | None]
-"""Who goes by a prepared name and has a verifier of a mechanism."""
-
-
 class ScramSource:
     """Lets in who proves to know the password behind a verifier."""
 
     name: Final = "scram"
 
-    def __init__(self, users: Iterable[ScramUser], find: Find | None = None) -> None:
-        """``find`` is asked for those who are not among the users."""
+    def __init__(self, users: Iterable[ScramUser]) -> None:
         self.methods = frozenset(MECHANISMS)
         self._users = {(prepared(user.name), user.verifier.mechanism): user for user in users}
-        self._find = find
         self._iterations = {
             mechanism: sorted(
                 user.verifier.iterations
@@ -176,10 +85,7 @@ class ScramSource:
 
     def find(self, name: str, mechanism: str) -> ScramUser | None:
         """The user of a prepared name."""
-        found = self._users.get((name, mechanism))
-        if found is None and self._find is not None:
-            found = self._find(name, mechanism)
-        return found
+        return self._users.get((name, mechanism))
 
     def decoy(self, name: str, mechanism: str) -> Verifier:
         """What nobody can prove to know, always the same for a name."""

@@ -50,7 +50,3 @@ class Source(Protocol):
 
     async def stop(self) -> None:
         """Let go of everything."""
-
-
-class SourceFault(Exception):
-    """A source cannot start as it is configured; the text says which setting and what is wrong with it."""

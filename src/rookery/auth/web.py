@@ -1,7 +1,6 @@
 """HTTP as the sources use it: one client, bounded in every direction."""
 
 import ssl
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,16 +11,6 @@ RESPONSE_BYTES_MAX: Final = 1_048_576
 
 class WebFault(Exception):
     """No usable answer came; the text says why, without what was asked."""
-
-
-def client_context(
-    ca: Path | None = None, certificate: Path | None = None, private_key: Path | None = None
-) -> ssl.SSLContext:
-    """TLS towards a server: the system's authorities, or those of one file. Raises ``OSError``."""
-    context = ssl.create_default_context(cafile=ca)
-    if certificate is not None:
-        context.load_cert_chain(certificate, private_key)
-    return context
 
 
 def make_client(

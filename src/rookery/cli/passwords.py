@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -44,18 +44,35 @@ HashAlgorithm = Annotated[
 ]
 
 
-def hashed_or_exit(file: Path | None, stdin: bool, algorithm: Algorithm) -> str:
+Printed = Literal[
+    "argon2id",
+    "bcrypt",
+    "scrypt",
+    "pbkdf2-sha256",
+    "pbkdf2-sha512",
+    "sha256",
+    "sha512",
+    "scram-sha-256",
+    "scram-sha-512",
+]
+"""What can be printed: the hashes, and verifiers for ``authentication.scram``."""
+
+
+def hashed_or_exit(file: Path | None, stdin: bool, algorithm: Algorithm | Printed) -> str:
     """Get the password and hash it; exit with 1 where it cannot be one."""
     from rookery.auth.hashes import PasswordFormatError
     from rookery.auth.passwords import hash_password
+    from rookery.auth.scram_verifier import VerifierFault, make_verifier
 
     password = _password(file, stdin)
     if not password:
         typer.echo("rookery: an empty password is none", err=True)
         raise typer.Exit(1)
     try:
-        return hash_password(password, algorithm.value)
-    except PasswordFormatError as error:
+        if algorithm.startswith("scram-"):
+            return str(make_verifier(password, algorithm.upper()))
+        return hash_password(password, str(algorithm))
+    except (PasswordFormatError, VerifierFault) as error:
         typer.echo(f"rookery: {error}", err=True)
         raise typer.Exit(1) from None
 

@@ -58,7 +58,9 @@ def stats(
     typer.echo(f"sessions       {found.sessions}")
     typer.echo(f"subscriptions  {found.subscriptions}")
     typer.echo(f"retained       {found.retained}")
-    typer.echo(f"messages       {found.messages} in {found.blocks} blocks")
+    typer.echo(
+        f"messages       {found.messages}: {found.kept} alone, the others in {found.blocks} blocks"
+    )
     typer.echo(f"owed           {found.owed} at most, to all sessions together")
 
 

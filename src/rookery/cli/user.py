@@ -18,6 +18,7 @@ from rookery.cli.passwords import (
     HashAlgorithm,
     PasswordFile,
     PasswordStdin,
+    Printed,
     hashed_or_exit,
 )
 
@@ -237,7 +238,15 @@ def show(
 def show_hash(
     password_file: PasswordFile = None,
     password_stdin: PasswordStdin = False,
-    algorithm: HashAlgorithm = Algorithm.ARGON2ID,
+    algorithm: Annotated[
+        Printed,
+        typer.Option(
+            "--algorithm",
+            "-a",
+            help="How to hash it. sha256 and sha512 are soon guessed by someone who has read the hash;"
+            " those of scram are for authentication.scram only.",
+        ),
+    ] = "argon2id",
 ) -> None:
     """Print the hash of a password, for a configuration or a password file."""
     typer.echo(hashed_or_exit(password_file, password_stdin, algorithm))

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, Strict
 
 from rookery.auth.hashes import BCRYPT_PASSWORD_BYTES_MAX, PasswordFormatError
 from rookery.auth.passwords import GUESSABLE, parse_password
+from rookery.config.authentication_sources import Certificate, Http, Jwt, Ldap, Scram
 from rookery.config.sections import FilePath, MqttText, Problem, Section, comma_list
 
 Source = Literal["users", "password_file", "jwt", "http", "certificate", "scram", "ldap"]
@@ -104,6 +105,17 @@ class Authentication(Section):
     waiting_max: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """How many comparisons may wait; a client beyond them is told that the server is busy. Those that wait
     should be done within `limits.connect_deadline_seconds`."""
+
+    jwt: Jwt | None = None
+    """Clients that bring a signed token (JWT); needs the extra `jwt`."""
+    http: Http | None = None
+    """Clients that a web service lets in; needs the extra `http`."""
+    certificate: Certificate | None = None
+    """Clients that are known by their TLS certificate."""
+    scram: Scram | None = None
+    """Clients of MQTT 5.0 that prove by SCRAM that they know their password."""
+    ldap: Ldap | None = None
+    """Clients that an LDAP directory knows; needs the extra `ldap`."""
 
     def missing(self, order: Iterable[str]) -> Iterator[tuple[int, str]]:
         """Of these sources, the places and names of those that have no settings here."""

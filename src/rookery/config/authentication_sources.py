@@ -5,10 +5,18 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
 
 from rookery.auth.placeholders import unknown_names
-from rookery.config.sections import Expected, FilePath, MqttText, Problem, Section
+from rookery.auth.scram_verifier import VerifierFault, parse_verifier, prepared
+from rookery.config.sections import (
+    Expected,
+    FilePath,
+    MqttText,
+    Problem,
+    Section,
+    comma_list,
+)
 
 Seconds = Annotated[float, Field(ge=0.05, le=300)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=65535)]
@@ -26,6 +34,13 @@ def _url(value: str, schemes: tuple[str, ...]) -> str:
     if parts.scheme not in schemes or not parts.hostname or "@" in parts.netloc:
         raise ValueError("no such URL")
     _ = parts.port  # Raises ValueError where it is none.
+    return value
+
+
+def _ldap_url(value: str) -> str:
+    parts = urlsplit(_url(value, ("ldap", "ldaps")))
+    if parts.path.strip("/") or parts.query or parts.fragment or "$" in value:
+        raise ValueError("no such URL")
     return value
 
 
@@ -193,7 +208,8 @@ class FailurePolicy(Section):
     """What a source does when the server it asks fails."""
 
     on_error: Literal["deny", "ignore"] = "deny"
-    """What is decided when no usable answer comes: to refuse the client, as busy, or to ask the next source."""
+    """What is decided when no answer of use comes: to refuse the client, with the reason that the server is
+    not available, or to ask the next source."""
     failures_max: Annotated[int, Field(ge=1, le=1000)] = 5
     """After how many failures in a row the server is left alone for a while."""
     pause_seconds: Annotated[float, Field(ge=0.05, le=3600)] = 10.0
@@ -247,3 +263,140 @@ class Http(FailurePolicy):
             for name in ("ca", "certificate"):
                 if getattr(self, name) is not None:
                     yield (name,), "is for an https:// URL; leave it out"
+
+
+class Certificate(Section):
+    """Clients that are known by their TLS certificate, on listeners that ask for one."""
+
+    username_from: CertificatePart = "cn"
+    """The part of the certificate that is the user name: of the subject the common name (`cn`) or all of it
+    (`subject`, as in `CN=meter-7,O=Example`), the first alternative name of a kind, the serial number or the
+    SHA-256 fingerprint in small hexadecimal digits. The user name of the CONNECT is not looked at."""
+    client_id_from: CertificatePart | None = None
+    """The part that is the client id; null leaves the client its own."""
+    client_id: Literal["match", "replace"] = "match"
+    """Whether the client must give that client id itself, or gets it whatever it gives."""
+
+    def _problems(self) -> Iterable[Problem]:
+        if self.client_id == "replace" and self.client_id_from is None:
+            yield (
+                ("client_id_from",),
+                "is missing: the part of the certificate that replaces the client id",
+            )
+
+
+class ScramUser(Section):
+    """A user who may connect by SCRAM."""
+
+    username: MqttText
+    """The name."""
+    verifier: Annotated[
+        SecretStr,
+        Field(min_length=1, max_length=1024),
+        Expected("a text of 1 to 1024 characters"),
+    ]
+    """What is kept of the password, `SCRAM-SHA-256$4096:salt$stored key:server key` as PostgreSQL has it, or
+    the same with SCRAM-SHA-512. A user with both is listed twice."""
+    superuser: bool = False
+    """Whether no rule of `authorization` applies to this user."""
+    groups: Annotated[tuple[MqttText, ...], BeforeValidator(comma_list), Strict(False)] = ()
+    """The groups this user is in, for rules that speak of one."""
+
+    def _problems(self) -> Iterable[Problem]:
+        try:
+            parse_verifier(self.verifier.get_secret_value())
+        except VerifierFault as fault:
+            yield ("verifier",), f"cannot be read: {fault}"
+        try:
+            prepared(self.username)
+        except VerifierFault as fault:
+            yield ("username",), f"is no name for SCRAM: {fault}"
+
+
+class Scram(Section):
+    """Clients of MQTT 5.0 that prove by SCRAM-SHA-256 or SCRAM-SHA-512 that they know their password."""
+
+    users: Annotated[tuple[ScramUser, ...], Strict(False)] = ()
+    """The users."""
+
+    def _problems(self) -> Iterable[Problem]:
+        if not self.users:
+            yield ("users",), "is empty, so nobody could prove anything; list a user"
+        listed = [
+            (user.username, user.verifier.get_secret_value().partition("$")[0])
+            for user in self.users
+        ]
+        for index, each in enumerate(listed):
+            if listed.index(each) != index:
+                text = f"has a {each[1]} verifier in users.{listed.index(each)} already"
+                yield ("users", index, "username"), text
+
+
+class Ldap(FailurePolicy):
+    """Clients whose name and password an LDAP directory knows, which a bind in their name tells."""
+
+    url: Annotated[
+        str,
+        Field(max_length=4096),
+        AfterValidator(_ldap_url),
+        Expected("ldap:// or ldaps:// and a host, with a port where it is another than 389 or 636"),
+    ]
+    """Where the directory is."""
+    starttls: bool = False
+    """Whether an `ldap://` connection is encrypted before anything is said; without, passwords are readable on
+    the way."""
+    ca: FilePath | None = None
+    """The PEM file with the authorities that certify the server; at null those of the system."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 5
+    """How long each step may take: the connection, and each answer."""
+    connections_max: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many connections are open at a time, each with a thread; they are kept and used again."""
+    waiting_max: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """How many clients may wait for an answer; further ones are told that the server is busy."""
+    user_dn: MqttText | None = None
+    """The distinguished name of a user, `uid=${username},ou=people,dc=example,dc=org`, where it is made of what
+    the client says. Null searches for it."""
+    bind_dn: MqttText | None = None
+    """Who searches; null does so anonymously."""
+    bind_password: Secret | None = None
+    """The password of `bind_dn`."""
+    base: MqttText | None = None
+    """Below which entry it is searched."""
+    filter: MqttText = "(&(objectClass=inetOrgPerson)(uid=${username}))"
+    """What is searched; placeholders are filled in, and what the client says cannot change the filter."""
+    username_attribute: MqttText = "uid"
+    """The attribute that names the user: a directory takes `Ann` for `ann`, so the entry tells which it is."""
+    groups_attribute: MqttText | None = "memberOf"
+    """The attribute that lists the groups of a user; null reads none."""
+    group_names: Literal["short", "dn"] = "short"
+    """Whether groups go by the first part of their distinguished names, `admins`, or by all of it."""
+    superuser_group: MqttText | None = None
+    """The group, by that name, whose users no rule of `authorization` applies to."""
+
+    def _problems(self) -> Iterable[Problem]:
+        yield from _missing_library("ldap3", "ldap")
+        if self.url.startswith("ldaps://") and self.starttls:
+            yield ("starttls",), "is for an ldap:// URL: with ldaps:// all is encrypted anyway"
+        if self.ca is not None and not self.starttls and not self.url.startswith("ldaps://"):
+            yield ("ca",), "is for ldaps:// or starttls; leave it out"
+        if (self.bind_dn is None) != (self.bind_password is None):
+            missing = "bind_password" if self.bind_password is None else "bind_dn"
+            yield (missing,), "is missing: bind_dn and bind_password belong together"
+        if self.user_dn is None and self.base is None:
+            yield ("base",), "is missing: below which entry to search, where user_dn is not set"
+        for name in ("base", "bind_dn"):
+            if self.user_dn is not None and getattr(self, name) is not None:
+                yield (name,), "is for a search, and user_dn makes one needless; leave one out"
+        yield from _unknown(("user_dn",), self.user_dn or "")
+        yield from _unknown(("filter",), self.filter)
+        if not self.filter.startswith("(") or self.filter.count("(") != self.filter.count(")"):
+            yield (
+                ("filter",),
+                "is no LDAP filter: each part stands in brackets, as in (uid=${username})",
+            )
+        text = self.filter if self.user_dn is None else self.user_dn
+        if "${username}" not in text:
+            place = "filter" if self.user_dn is None else "user_dn"
+            yield (place,), "must have ${username}, or it would find the same entry for everybody"
+        if self.superuser_group is not None and self.groups_attribute is None:
+            yield ("superuser_group",), "needs groups_attribute, which is null"

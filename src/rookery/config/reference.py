@@ -84,11 +84,7 @@ def _default(setting: Setting) -> str:
         return "`null`" if setting.optional else ""
     if setting.kind == "list" and not setting.default and not setting.optional:
         return "`[]`"
-    return f"`{json.dumps(setting.default, default=_section_as_data)}`"
-
-
-def _section_as_data(section: Section) -> dict[str, object]:
-    return section.model_dump(mode="json")
+    return f"`{json.dumps(setting.default, default=Section.model_dump)}`"
 
 
 if __name__ == "__main__":

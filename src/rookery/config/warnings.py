@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from rookery.config.listeners import Listener
 from rookery.config.models import Config
@@ -15,6 +16,7 @@ def warnings(config: Config, stored_users: int = 0) -> list[str]:
     return [
         *_access(config, stored_users),
         *_users(config, stored_users),
+        *_sources(config),
         *_listeners(config),
         *_rules(config),
         *_store(config),
@@ -64,7 +66,10 @@ def _remote(listener: Listener) -> bool:
     """Whether other machines reach the listener at all."""
     if listener.type == "unix":
         return False
-    host = listener.host or ""
+    return _other_machine(listener.host or "")
+
+
+def _other_machine(host: str) -> bool:
     try:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -90,8 +95,9 @@ def _users(config: Config, stored_users: int) -> Iterator[str]:
     if auth.users and "users" not in asked:
         why = "broker.auth.enabled is false" if auth.enabled is False else "no listener asks users"
         yield f"broker.auth.users is not used: {why}"
-    if config.authentication.password_file is not None and "password_file" not in asked:
-        yield "authentication.password_file is not used: authentication.order does not list password_file"
+    for name in ("password_file", "jwt", "http", "certificate", "scram", "ldap"):
+        if getattr(config.authentication, name) is not None and name not in asked:
+            yield (f"authentication.{name} is not used: authentication.order does not list {name}")
     if not stored_users and not any(user.enabled for user in auth.users):
         shut = [
             item.name or ""
@@ -103,6 +109,26 @@ def _users(config: Config, stored_users: int) -> Iterator[str]:
                 f"nobody can connect to {', '.join(shut)}: anonymous clients are denied and there is no "
                 "enabled user; add one with 'rookery user add'"
             )
+
+
+def _sources(config: Config) -> Iterator[str]:
+    """What goes in clear to servers on other machines, or comes from there."""
+    settings = config.authentication
+    http, ldap, jwt = settings.http, settings.ldap, settings.jwt
+    if http is not None and _in_clear(http.url):
+        yield "authentication.http.url sends passwords in clear to another machine: use https"
+    if ldap is not None and _in_clear(ldap.url) and not ldap.starttls:
+        yield "authentication.ldap.url sends passwords in clear to another machine: use ldaps or starttls"
+    if jwt is not None and jwt.jwks_url is not None and _in_clear(jwt.jwks_url):
+        yield (
+            "authentication.jwt.jwks_url fetches keys in clear from another machine, and whoever is on the "
+            "way could put in others: use https"
+        )
+
+
+def _in_clear(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "ldap") and _other_machine(parts.hostname or "")
 
 
 def _listeners(config: Config) -> Iterator[str]:

@@ -15,7 +15,7 @@ from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, Clie
 from rookery.engine.mountpoints import SEPARATOR, session_key
 from rookery.engine.publishing import not_for_clients
 from rookery.engine.registry import will_delay_seconds
-from rookery.engine.stats import END_NOT_AUTHORIZED, END_PEER_FAULT
+from rookery.engine.stats import END_INTERNAL, END_NOT_AUTHORIZED, END_PEER_FAULT
 from rookery.message import mounted_will
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Auth, ConnAck, Connect
@@ -314,13 +314,14 @@ class Admission:
             will = mounted_will(will, admitted.mountpoint)
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
+        client.session_is_new = not present
         self._open(client, connect)
         pending = None if will is None else PendingWill(will, will_delay_seconds(will))
         broker.registry.attach(
             actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
         actor.will_allowed_at = admitted.generation
-        if not present and broker.registry.removed_in > broker.committer.durable:
+        if not present and broker.registry.removed_in(client_id) > broker.committer.durable:
             # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.
             client.keep(broker.committer.must_keep())
         told = self._connack_properties(client, connect, admitted.assigned, admitted.data)
@@ -424,6 +425,29 @@ class Admission:
                 reason_code = ReasonCode.NOT_AUTHORIZED
             client.disconnect(reason_code, END_NOT_AUTHORIZED, "")
             return
+        self._answer(client, reason_code)
+        client.end(END_NOT_AUTHORIZED)
+
+    def not_kept(self, client: ClientLink) -> None:
+        """Refuse a client: what its CONNACK would have promised cannot be kept, or not in time.
+
+        So its will is not to be published, and a session that it did not have before is none.
+        """
+        broker = self._broker
+        actor = client.actor
+        assert actor is not None
+        reason_code = ReasonCode.QUOTA_EXCEEDED
+        broker.stats.refuse_connect(reason_code)
+        broker.log_refusal(client, "not_kept", "its session or will could not be made durable")
+        actor.session.will = None
+        client.forget_output()
+        self._answer(client, reason_code)
+        client.end(END_INTERNAL)
+        if client.session_is_new:
+            broker.registry.end_session(actor)
+
+    def _answer(self, client: ClientLink, reason_code: ReasonCode) -> None:
+        broker = self._broker
         properties: Properties | None = None
         if broker.draining or reason_code == ReasonCode.QUOTA_EXCEEDED:
             reference = self._behaviour.server_reference
@@ -432,7 +456,6 @@ class Admission:
                 properties = Properties()
                 properties.server_reference = reference
         client.link.send(ConnAck(reason_code, False, properties))
-        client.end(END_NOT_AUTHORIZED)
 
 
 def attempt_of(client: ClientLink, connect: Connect) -> Attempt:

@@ -24,6 +24,7 @@ from rookery.engine.session_actor import SessionActor
 from rookery.engine.settings import Settings
 from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN, Stats
 from rookery.engine.subscribing import Subscribing
+from rookery.engine.trimming import Trimmer
 from rookery.message import Message, node_message
 from rookery.mqtt.types import ReasonCode
 from rookery.ports import Authenticator, Authorizer, Clock, Decision, Principal, Store
@@ -43,19 +44,28 @@ CRASHES_MAX: Final = 3
 
 
 class RetainedExpiry(Timed):
-    """Clears a retained message when it expires, if it is still the same one."""
+    """Clears the retained message of a topic when it expires.
 
-    def __init__(self, broker: Broker, message: Message) -> None:
+    There is one for a topic, however often its message is replaced: what it held until the expiry of each
+    would be as much as anybody likes to publish.
+    """
+
+    def __init__(self, broker: Broker, topic: str, when: float) -> None:
+        self.when = when
         self._broker = broker
-        self._message = message
+        self._topic = topic
 
     def due(self, now: float) -> None:
-        """The message has expired. [MQTT-3.3.2-5]"""
-        message = self._message
+        """The message has expired, or the one that was there before. [MQTT-3.3.2-5]"""
+        broker = self._broker
+        broker.retained_expiries.pop(self._topic, None)
+        message = broker.retained.get(self._topic)
+        if message is None:
+            return
         if message.expired(now):
-            self._broker.publishing.expire_retained(message)
-        elif message.expires_at is not None:
-            self._broker.timers.at(message.expires_at, self)
+            broker.publishing.expire_retained(message)
+        else:
+            broker.expire_retained_later(message)
 
 
 class Broker:
@@ -87,6 +97,8 @@ class Broker:
         self.tasks = Tasks(self._task_failed)
         self.router = Router(settings.behaviour.share_strategy)
         self.retained = RetainedIndex()
+        self.retained_expiries: dict[str, RetainedExpiry] = {}
+        """By topic name: what looks whether its message has expired."""
         self.store = store
         self.committer = Committer(
             store, self.stats, clock.wall() - self.now, self._commit_done, self._commit_failed
@@ -96,6 +108,11 @@ class Broker:
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
         self.admission = Admission(self)
+        self.trimmer = Trimmer(self)
+        self._failed: bool = False
+        """Whether a commit failed and messages are not taken again yet."""
+        self._stuck: bool = False
+        """Whether sessions were told that not even state can be kept."""
 
     def bind_log(self) -> None:
         """Follow the log level as it is now.
@@ -121,6 +138,7 @@ class Broker:
     def end_turn(self) -> None:
         """Drain every ready session, then commit what the turn recorded."""
         self.scheduler.run(self.now)
+        self.trimmer.step()
         self.committer.flush(self.now)
         if self.scheduler.later:
             self.request_turn()
@@ -145,8 +163,24 @@ class Broker:
 
     def expire_retained_later(self, message: Message) -> None:
         """Have a retained message with an expiry cleared in time."""
-        if message.expires_at is not None:
-            self.timers.at(message.expires_at, RetainedExpiry(self, message))
+        when = message.expires_at
+        if when is None:
+            return
+        topic = message.topic
+        waiting = self.retained_expiries.get(topic)
+        if waiting is not None:
+            if waiting.when <= when:
+                return  # It looks again then.
+            self.timers.give_up(waiting.when, waiting)
+        expiry = RetainedExpiry(self, topic, when)
+        self.retained_expiries[topic] = expiry
+        self.timers.at(when, expiry)
+
+    def retained_expiry_over(self, topic: str) -> None:
+        """The topic has no retained message any more."""
+        waiting = self.retained_expiries.pop(topic, None)
+        if waiting is not None:
+            self.timers.give_up(waiting.when, waiting)
 
     def drain(self) -> None:
         """Send every client away: the node is shutting down."""
@@ -185,14 +219,27 @@ class Broker:
 
     def _commit_done(self) -> None:
         """What waited for the commit is written, and the next group committed, in a turn of its own."""
+        if self._stuck and not self.committer.stuck:
+            self._stuck = False
+            for actor in list(self.registry.actors.values()):
+                actor.go_on()
+        if self._failed and not self.committer.failing:
+            self._failed = False
+            self.committer.take_again()
+            self.publishing.retain_again()
+            self.publishing.publish_again()
         self.request_turn()
 
     def _commit_failed(self, first: int) -> None:
         """Messages from this position on were never taken: their publishers send them again."""
-        for actor in list(self.registry.actors.values()):
-            actor.take_back(first)
-        self.publishing.retain_again(first)
-        self.publishing.publish_again()
+        if not self._stuck:
+            for actor in self.registry.actors.values():
+                actor.session.outbound.withholds = actor.durable
+        self._failed = self._stuck = True
+        if first:
+            for actor in list(self.registry.actors.values()):
+                actor.take_back(first)
+        self.publishing.not_taken()
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)
@@ -220,7 +267,7 @@ class Broker:
         self._log.warning(
             "client_refused",
             client_id=client.client_id,
-            username=None if connect is None else connect.username,
+            username=None if connect is None else shown(connect.username),
             address=client.address,
             listener=client.listener,
             reason=reason,
@@ -266,3 +313,10 @@ def _no_mountpoint(_listener: str, _principal: Principal) -> str | None:
 
 def _no_turn() -> None:
     """Before the network drives the broker nobody needs a turn."""
+
+
+def shown(username: str | None) -> str | None:
+    """A user name for the log. One that is a signed token loses the signature, which makes it one."""
+    if username is not None and username.startswith("eyJ") and username.count(".") == 2:
+        return username[: username.rindex(".") + 1]
+    return username

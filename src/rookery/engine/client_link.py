@@ -96,6 +96,8 @@ class ClientLink(Timed, Waiter):
         self.answers: list[Decision] | None = None
         """Whether what the packet that waited for them asks for is permitted."""
         self._answered_at: int = 0
+        self.session_is_new: bool = False
+        """Whether the session began with this link."""
         self.receive_maximum: int = 65_535
         self.keep_alive_seconds: int = 0
         self.connect_by: float = now + limits.connect_deadline_seconds
@@ -257,15 +259,17 @@ class ClientLink(Timed, Waiter):
             # The client refuses the message: its identifier is free again. (MQTT 5.0, 4.3.3)
             actor.acknowledged(packet.packet_id, packet.reason_code, now)
         elif actor.received(packet.packet_id):
-            self._write(pubrel_wire(packet.packet_id))
+            if not actor.withhold_release(packet.packet_id):
+                self._write(pubrel_wire(packet.packet_id))
         else:
             self.link.send(PubRel(packet.packet_id, self._unknown_identifier()))
 
     def _pubrel(self, actor: SessionActor, packet: PubRel) -> None:
         if actor.session.inbound.release(packet.packet_id):
             actor.keep_inbound(packet.packet_id, False)
-            self._write(pubcomp_wire(packet.packet_id))  # [MQTT-4.3.3-11]
-        else:
+            if not actor.withhold_answer(pubcomp_wire(packet.packet_id)):
+                self._write(pubcomp_wire(packet.packet_id))  # [MQTT-4.3.3-11]
+        elif not actor.withhold_answer(pubcomp_wire(packet.packet_id)):
             self.link.send(PubComp(packet.packet_id, self._unknown_identifier()))
 
     def _unknown_identifier(self) -> ReasonCode:
@@ -338,6 +342,9 @@ class ClientLink(Timed, Waiter):
         held = self._held_output
         if held is None:
             return
+        if error is not None and self._connack_held():
+            self.broker.admission.not_kept(self)
+            return
         if error is not None:
             # It said that something is done which is not: only a new link makes the client resend.
             self.disconnect(ReasonCode.UNSPECIFIED_ERROR, END_INTERNAL, "could not be made durable")
@@ -402,6 +409,9 @@ class ClientLink(Timed, Waiter):
                     self, "connect_deadline", "no CONNECT was completed in time"
                 )
                 self.end(END_CONNECTION_LOST)
+            return
+        if now >= self.connect_by and self._connack_held():
+            self.broker.admission.not_kept(self)
             return
         if self.expires_at_wall and now >= self.expiry_look_at:
             self._look_at_expiry(now)
@@ -472,6 +482,13 @@ class ClientLink(Timed, Waiter):
         held = self._held_output
         return held is not None and held[0].data[0] >> 4 == CONNACK
 
+    def forget_output(self) -> None:
+        """Drop what is held back and what would follow it."""
+        self._held_output = None
+        self.held_bytes = 0
+        self.waits_for = 0
+        self.link.take_output()
+
     def end(self, reason: str) -> None:
         """End the link; its session goes on or ends as its expiry says."""
         if self.stage == ENDED:
@@ -479,6 +496,11 @@ class ClientLink(Timed, Waiter):
         self.stage = ENDED
         self.held_bytes = 0
         self._held_output = None  # What is not durable is not acknowledged.
+        self.broker.timers.give_up(self.connect_by, self)
+        if self.keep_alive_seconds:
+            self.broker.timers.give_up(self.keep_alive_at, self)
+        if self.expires_at_wall:
+            self.broker.timers.give_up(self.expiry_look_at, self)
         self.io.close()
         actor = self.actor
         if actor is not None:

@@ -5,21 +5,27 @@ while a commit is under way the next group collects what comes, so that the batc
 the load. Groups are numbered; whoever must wait remembers the number of the group its state went
 into, and is told when that group, and so every one before it, is durable.
 
-The log counts, block by block, how often its entries are referred to (by sessions that are owed them, by
-retained topics), and names the blocks that nobody refers to any more.
+A group that cannot be committed is given up with the one behind it: their messages were never taken. What
+they held of state is tried again without any message, so that a full disk takes what makes room on it. What
+must not be durable without its message waits until messages are taken again: a retained topic's new position,
+a will's removal from its session's row, and the progress of a session that handed a message over.
+
+``references`` counts, block by block, how often the log's entries are referred to (by sessions that are owed
+them, by retained topics); the blocks that nobody refers to any more go with the next group.
 """
 
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from rookery.engine.references import References
 from rookery.engine.stats import Stats
 from rookery.message import Message
 from rookery.ports import Store
 from rookery.records import (
-    ENTRIES_PER_BLOCK_MAX,
     Group,
     Loaded,
     ProgressRow,
+    SessionRow,
     block_of,
     encode_message,
     position_of,
@@ -60,16 +66,22 @@ class Committer:
         done: Callable[[], None],
         failed: Callable[[int], None],
     ) -> None:
-        """``failed`` is told from which position on nothing was taken, ``done`` that a commit is done."""
+        """``done`` is told that a commit is done, ``failed`` from which position on nothing was taken.
+
+        That is 0 when it was none but state.
+        """
         self.wall_minus_monotonic = wall_minus_monotonic
         self.failing: bool = False
-        """Whether the last commit failed: nothing that must be kept is taken then."""
+        """Whether a commit failed and none says yet that there is room: no message is taken then."""
+        self.stuck: bool = False
+        """Whether the last commit failed: not even state can be kept, as far as is known."""
         self.group = Group(1)
         """The open group."""
         self.number: int = 1
         """Its number."""
         self.durable: int = 0
         """The last group that is durable, and with it all before."""
+        self.references = References()
         self._store = store
         self._tell_done = done
         self._tell_failed = failed
@@ -81,7 +93,16 @@ class Committer:
         self._opened_at: float = 0.0
         self._under_way: Group | None = None
         self._changed: dict[ProgressSource, bool] = {}
-        self._references: dict[int, int] = {}
+        self._release_with: list[tuple[int, int]] = []
+        """Group and position: references that end when the group is durable."""
+        self._release_again: list[int] = []
+        """The positions of those whose group failed."""
+        self._tied: dict[int, int] = {}
+        """By session: the group with the message that its row and its progress go with."""
+        self._tied_rows: dict[int, SessionRow | None] = {}
+        self._tied_progress: dict[int, ProgressRow] = {}
+        self.lost_retained: dict[str, int] = {}
+        """By topic name: the position of a retained message that is not in the log after all."""
         self._next_session: int = 1
 
     def start_from(self, loaded: Loaded) -> None:
@@ -95,10 +116,10 @@ class Committer:
         self._next_session = number + 1
         return number
 
-    def append(self, message: Message, targets: tuple[int, ...]) -> int:
+    def append(self, message: Message, targets: tuple[int, ...], share: str = "") -> int:
         """Put a message into the log; return its position. The caller then counts the references."""
         group = self.group
-        entry = encode_message(message, self.wall_minus_monotonic, targets)
+        entry = encode_message(message, self.wall_minus_monotonic, targets, share)
         position = position_of(group.block, len(group.entries))
         group.entries.append(entry)
         group.entry_bytes += len(entry)
@@ -118,23 +139,42 @@ class Committer:
 
     def refer(self, position: int, count: int) -> None:
         """Count that many more references to an entry."""
-        block = block_of(position)
-        self._references[block] = self._references.get(block, 0) + count
+        self.references.add(position, count)
 
     def release(self, position: int) -> None:
         """Somebody who referred to the entry is done with it."""
-        block = block_of(position)
-        left = self._references.get(block, 0) - 1
-        if left > 0:
-            self._references[block] = left
-            return
-        self._references.pop(block, None)
-        if block != self.group.block:
-            self.group.finished_blocks.append(block)
+        if self.references.remove(position):
+            block = block_of(position)
+            if block < self.group.block:
+                self.group.finished_blocks.append(block)
 
-    def referred(self, block: int) -> bool:
-        """Whether anybody refers to an entry of this block."""
-        return block in self._references
+    def release_with_group(self, position: int) -> None:
+        """Release the entry when the open group, which replaces it, is durable."""
+        if self.failing:
+            self._release_again.append(position)
+        else:
+            self._release_with.append((self.number, position))
+
+    def held_back(self) -> list[int]:
+        """The positions of entries that are referred to until what replaces them is durable."""
+        return [*[position for _, position in self._release_with], *self._release_again]
+
+    def tie(self, number: int) -> None:
+        """What a session's rows say from now on is true only with a message of the open group."""
+        self._tied[number] = self.number
+
+    def keep_session(self, number: int, row: SessionRow | None) -> None:
+        """Keep a session's row; not before a message that it goes with, if that could not be taken."""
+        if self.failing and number in self._tied:
+            self._tied_rows[number] = row
+        else:
+            self.group.sessions[number] = row
+
+    def trims_pending(self) -> bool:
+        """Whether a group that is not durable yet trims blocks."""
+        if self._under_way is not None and self._under_way.trimmed:
+            return True
+        return len(self.group.trimmed) > 0
 
     def must_keep(self) -> int:
         """Somebody will wait for what was put into the open group; return its number."""
@@ -161,7 +201,7 @@ class Committer:
         pending = self.group.entry_bytes
         if self._under_way is not None:
             pending += self._under_way.entry_bytes
-        return pending > PENDING_BYTES_MAX or len(self.group.entries) >= ENTRIES_PER_BLOCK_MAX
+        return pending > PENDING_BYTES_MAX
 
     def wait_for_room(self, waiter: Waiter) -> None:
         """Tell ``waiter`` when the commit under way is done."""
@@ -198,16 +238,27 @@ class Committer:
 
     def _close_group(self) -> Group:
         group = self.group
+        waiting: dict[ProgressSource, bool] = {}
         for source in self._changed:
             row = source.progress_row()
-            if row is not None:
+            if row is None:
+                continue
+            if self.failing and row.number in self._tied:
+                waiting[source] = True
+            else:
                 group.progress[row.number] = row
-        self._changed.clear()
-        next_block = group.block
-        if group.entries:
-            next_block += 1
-            if group.block not in self._references:
-                group.finished_blocks.append(group.block)
+        self._changed = waiting
+        if self._tied_rows:
+            for number in group.sessions:
+                self._tied_rows.pop(number, None)
+        next_block = group.next_block()
+        for block in range(group.block, next_block):
+            if self.references.holds(block):
+                entries = group.block_entries(block)
+                size_bytes = sum([len(entry) for entry in entries])
+                self.references.weigh(block, len(entries), size_bytes, 0)
+            else:
+                group.finished_blocks.append(block)
         self.group = Group(next_block)
         return group
 
@@ -215,12 +266,19 @@ class Committer:
         group = self._under_way
         assert group is not None
         self._under_way = None
-        self.failing = error is not None
         if error is None:
             self.durable = number
+            self.stuck = False
+            self._end_ties(number)
+            if self.failing:
+                self.failing = self._store.full()
             self._stats.commits += 1
             self._stats.records_committed += len(group.entries)
+            for block, kept in group.trimmed.items():
+                self.references.reduce(block, len(kept))
         else:
+            self.failing = True
+            self.stuck = True
             self._stats.commits_failed += 1
             number = self._fail_open_group(group)
         self._full = self._holds_too_much()
@@ -236,34 +294,77 @@ class Committer:
     def _fail_open_group(self, group: Group) -> int:
         """Give up the open group as well: nothing of it may overtake what was lost with the one before.
 
-        What the groups held of state is tried again, after a while; their messages were never taken.
+        What the groups held of state is tried again, after a while; their messages were never taken, and
+        what they trimmed is looked at anew: it takes room before it gives any.
         Returns the number of the open group.
         """
         opened = self.group
-        self.group = Group(opened.block + 1 if opened.entries else opened.block)
+        self.group = Group(opened.next_block())
+        for _, position in self._release_with:
+            self._release_again.append(position)
+        self._release_with.clear()
         self._keep_for_later(opened)
         self._keep_for_later(group)
-        self._tell_failed(position_of(group.block, 0))
+        lost = group.entries or opened.entries
+        self._tell_failed(position_of(group.block, 0) if lost else 0)
         self._urgent = False
         number = self.number
         self.number = number + 1
         return number
 
+    def _end_ties(self, number: int) -> None:
+        if self._release_with:
+            left: list[tuple[int, int]] = []
+            for group, position in self._release_with:
+                if group <= number:
+                    self.release(position)
+                else:
+                    left.append((group, position))
+            self._release_with = left
+        if self._tied and not self.failing:
+            for session in [each for each, group in self._tied.items() if group <= number]:
+                del self._tied[session]
+
+    def take_again(self) -> None:
+        """There is room again: what waited for messages goes with the open group, which has them."""
+        for position in self._release_again:
+            self._release_with.append((self.number, position))
+            self._urgent = True
+        self._release_again.clear()
+        for number, session in self._tied_rows.items():
+            self.group.sessions.setdefault(number, session)
+        self._tied_rows.clear()
+        for number, progress in self._tied_progress.items():
+            self.group.progress.setdefault(number, progress)
+        self._tied_progress.clear()
+        self._tied.clear()
+
     def _keep_for_later(self, group: Group) -> None:
         later = self.group
         for number, session in group.sessions.items():
-            later.sessions.setdefault(number, session)
+            if number in self._tied:
+                self._tied_rows.setdefault(number, session)
+            else:
+                later.sessions.setdefault(number, session)
         for written, subscription in group.subscriptions.items():
             later.subscriptions.setdefault(written, subscription)
         for number, progress in group.progress.items():
-            later.progress.setdefault(number, progress)
+            if number in self._tied:
+                self._tied_progress.setdefault(number, progress)
+            else:
+                later.progress.setdefault(number, progress)
         for key, outbound in group.outbound.items():
             later.outbound.setdefault(key, outbound)
         for key, held in group.inbound.items():
             if not held:
                 later.inbound.setdefault(key, held)
         for topic, position in group.retained.items():
-            later.retained.setdefault(topic, position)
+            if topic in later.retained or topic in self.lost_retained:
+                continue
+            if position is None:
+                later.retained[topic] = None
+            else:
+                self.lost_retained[topic] = position
         later.finished_blocks.extend(group.finished_blocks)
 
 
@@ -274,4 +375,6 @@ def _highest_position(loaded: Loaded) -> int:
         highest = max(highest, progress.cursor, progress.sent, *progress.done)
     for subscription in loaded.subscriptions:
         highest = max(highest, subscription.began)
+    for outbound in loaded.outbound:
+        highest = max(highest, outbound.position)
     return highest

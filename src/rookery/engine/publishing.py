@@ -54,12 +54,29 @@ INVALID: Final = 1 << 12
 WAITING: Final = -1
 """In place of a reason code: the packet is taken again later, or its link has ended."""
 
+NOT_TAKEN: Final = 1 << 62
+"""Stands for the group of a message whose group failed: no group has this number."""
+
 SUCCESS: Final = 0
 NO_MATCHING_SUBSCRIBERS: Final = 0x10
 NOT_AUTHORIZED: Final = 0x87
 TOPIC_NAME_INVALID: Final = 0x90
 QUOTA_EXCEEDED: Final = 0x97
 PAYLOAD_FORMAT_INVALID: Final = 0x99
+
+
+class Own:
+    """A message that no client sends again if its commit fails."""
+
+    def __init__(self, group: int, message: Message, share: str, number: int) -> None:
+        self.group = group
+        self.told: bool = group != NOT_TAKEN
+        """Whether it was published, though perhaps not kept."""
+        self.message = message
+        self.share = share
+        """The share group it was handed over in; empty for a will."""
+        self.number = number
+        """The session whose rows go with it; 0 when it has none."""
 
 
 class Publishing:
@@ -77,8 +94,7 @@ class Publishing:
         """Deliveries told in this turn."""
         self._group: int = 0
         """The commit group the message being published went into; 0 for none."""
-        self._own: list[tuple[int, Message, str]] = []
-        """Messages that no client sends again, with their commit group and share group."""
+        self._own: list[Own] = []
 
     def receive(self, client: ClientLink, publish: Publish, now: float) -> None:
         """A client's PUBLISH: publish it once and acknowledge it when that is done."""
@@ -245,42 +261,72 @@ class Publishing:
             self.retain(message)
         self.route(message, None)
 
-    def publish_will(self, message: Message) -> None:
-        """Publish a will; again if it cannot be made durable, for nobody else would."""
-        self._group = 0
-        self.publish(message)
-        self._remember(message, "")
+    def publish_will(self, message: Message, number: int) -> None:
+        """Publish a will; when messages are taken again if it cannot be kept now, for nobody else would.
 
-    def hand_over(self, message: Message, recipient: Recipient, share: str) -> None:
-        """Give a message that one member of a share group could not take to another."""
+        ``number`` names the session, whose row says whether the will is still to come.
+        """
         self._group = 0
-        self.tell_member(message, recipient, share)
-        self._remember(message, share)
+        if self._committer.failing and self._must_be_kept(message):
+            self._group = NOT_TAKEN
+        else:
+            self.publish(message)
+        self._remember(message, "", number)
 
-    def _remember(self, message: Message, share: str) -> None:
+    def hand_over(self, delivery: Delivery, recipient: Recipient, number: int) -> None:
+        """Give a message that one member of a share group could not take to another.
+
+        ``number`` names the session it was taken from, which is done with it only when it is kept anew.
+        """
+        committer = self._committer
+        self._group = 0
+        if committer.failing and recipient.subscriber.durable:
+            self._group = NOT_TAKEN
+        else:
+            self.tell_member(delivery.message, recipient, delivery.share)
+        if delivery.position and self._group:
+            committer.refer(delivery.position, 1)
+            committer.release_with_group(delivery.position)
+        self._remember(delivery.message, delivery.share, number)
+
+    def _remember(self, message: Message, share: str, number: int) -> None:
         durable = self._committer.durable
-        self._own = [each for each in self._own if each[0] > durable]
+        self._own = [each for each in self._own if each.group > durable]
         if self._group:
-            self._own.append((self._group, message, share))
+            self._own.append(Own(self._group, message, share, number))
+            if number:
+                self._committer.tie(number)
+
+    def not_taken(self) -> None:
+        """A commit failed, and with it all that is not durable."""
+        durable = self._committer.durable
+        self._own = [each for each in self._own if each.group > durable]
+        for each in self._own:
+            each.group = NOT_TAKEN
 
     def publish_again(self) -> None:
-        """A commit failed: what no client will send again is published once more."""
+        """Messages are taken again: what no client will send again is published once more."""
         own, self._own = self._own, []
-        for number, message, share in own:
-            if number <= self._committer.durable:
+        for each in own:
+            if each.group != NOT_TAKEN:
+                self._own.append(each)
                 continue
-            again = copy_of(message)
-            if not share:
-                self._group = 0
-                self.route(again, None)
-                self._remember(again, "")
+            again = copy_of(each.message)
+            if not each.share:
+                if each.told:
+                    self._group = 0
+                    self.route(again, None)
+                    self._remember(again, "", each.number)
+                else:
+                    self.publish_will(again, each.number)
                 continue
-            shared = split_share(share)
+            shared = split_share(each.share)
             assert shared is not None
             group = self._router.share(shared[0], shared[1])
             recipient = None if group is None else group.pick(chance(), None)
             if recipient is not None:
-                self.hand_over(again, recipient, share)
+                delivery = Delivery(again, again.qos, False, recipient.identifiers, each.share)
+                self.hand_over(delivery, recipient, each.number)
 
     def retain(self, message: Message) -> int:
         """Set or clear the topic's retained message. [MQTT-3.3.1-5] [MQTT-3.3.1-6]"""
@@ -290,6 +336,7 @@ class Publishing:
         if not message.payload:
             if retained.remove(topic):
                 self._stats.retained_cleared += 1
+                self._broker.retained_expiry_over(topic)
                 self._keep_retained(topic, before, None)
             return SUCCESS
         if not self._broker.has_room_to_retain(message):
@@ -301,15 +348,16 @@ class Publishing:
         self._keep_retained(topic, before, message)
         return SUCCESS
 
-    def retain_again(self, first: int) -> None:
-        """Try again to keep the retained messages from this position on: their commit failed.
+    def retain_again(self) -> None:
+        """Messages are taken again: keep the retained ones whose commit failed.
 
         Whoever published them does so again if need be, so the entries are owed to nobody.
         """
         committer = self._committer
-        for topic, position in list(committer.group.retained.items()):
+        lost, committer.lost_retained = committer.lost_retained, {}
+        for topic, position in lost.items():
             message = self._retained.get(topic)
-            if position is not None and position >= first and message is not None:
+            if message is not None and message.position == position:
                 committer.release(position)
                 message.position = committer.append(message, NOBODY)
                 committer.refer(message.position, 1)
@@ -324,11 +372,15 @@ class Publishing:
         if topic.startswith(SYS_PREFIX):
             return
         committer = self._committer
-        if before is not None and before.position:
-            committer.release(before.position)
+        position = 0 if before is None else before.position
         if message is None:
+            if position:
+                committer.release(position)
             committer.group.retained[topic] = None
+            committer.lost_retained.pop(topic, None)
         else:
+            if position:
+                committer.release_with_group(position)
             message.position = committer.append(message, NO_TARGETS)
             committer.refer(message.position, 1)
             committer.group.retained[topic] = message.position
@@ -413,7 +465,7 @@ class Publishing:
         retain = message.retain and recipient.retain_as_published
         position = 0
         if qos and subscriber.durable:
-            position = self._committer.append(message, (subscriber.number,))
+            position = self._committer.append(message, (subscriber.number,), share)
             self._committer.refer(position, 1)
             self._group = self._committer.must_keep()
         subscriber.tell(Delivery(message, qos, retain, recipient.identifiers, share, position))

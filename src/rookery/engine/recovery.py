@@ -48,6 +48,8 @@ class Recovery:
         self._retained: dict[int, str] = {}
         self._outbound: dict[int, list[OutboundRow]] = {}
         """By position: QoS 2 deliveries under way."""
+        self._apart: dict[int, list[OutboundRow]] = {}
+        """The same, of retained messages that subscriptions brought."""
         self.entries: int = 0
         """How many entries of the log were read."""
         self.damaged: int = 0
@@ -85,7 +87,7 @@ class Recovery:
         principal = Principal(name=None, client_id=row.client_id)
         actor = broker.registry.restore(row.client_id, principal)
         actor.principal_known = False
-        actor.number = row.number
+        actor.restored(row)
         actor.session.expiry_seconds = row.expiry_seconds
         if row.expiry_seconds:
             actor.session.outbound.owed = Owed(broker.committer.end())
@@ -151,30 +153,46 @@ class Recovery:
         if row.released or not row.position:
             # What is not in the log cannot be sent again, but its identifier may be held by the client.
             actor.session.outbound.released[row.packet_id] = True
+        elif row.apart:
+            self._apart.setdefault(row.position, []).append(row)
         else:
             self._outbound.setdefault(row.position, []).append(row)
 
     def _restore_block(self, block: int, entries: Sequence[bytes | None]) -> None:
-        committer = self._broker.committer
+        references = self._broker.committer.references
+        stored = 0
+        size_bytes = 0
+        dead_bytes = 0
         for index, data in enumerate(entries):
+            if data is not None and not data:
+                continue  # Everybody who was owed it is done with it.
             self.entries += 1
+            stored += 1
             entry = None if data is None else self._decode(data)
-            if entry is None:
+            if data is None or entry is None:
                 self.damaged += 1
                 continue
+            before = references.count(block)
             position = position_of(block, index)
             entry.message.position = position
             if position in self._retained:
                 self._restore_retained(entry.message)
             if entry.targets:
                 for number in entry.targets:
-                    self._owe_target(number, entry.message)
+                    self._owe_target(number, entry.message, entry.share)
             else:
                 self._owe_matching(entry.message)
             for row in self._outbound.pop(position, NO_ROWS):
                 self._owe_begun(row, entry.message)
-        if not committer.referred(block):
-            committer.group.finished_blocks.append(block)
+            for row in self._apart.pop(position, NO_ROWS):
+                self._owe_apart(row, entry.message)
+            size_bytes += len(data)
+            if references.count(block) == before:
+                dead_bytes += len(data)
+        if references.holds(block):
+            references.weigh(block, stored, size_bytes, dead_bytes)
+        else:
+            self._broker.committer.group.finished_blocks.append(block)
 
     def _restore_retained(self, message: Message) -> None:
         broker = self._broker
@@ -205,24 +223,17 @@ class Recovery:
                 )
                 self._owe(actor, delivery)
 
-    def _owe_target(self, number: int, message: Message) -> None:
+    def _owe_target(self, number: int, message: Message, share: str) -> None:
         actor = self._actors.get(number)
-        if actor is None:
-            return
-        share = ""
-        best: GrantedSubscription | None = None
-        for written, granted in actor.session.subscriptions.items():
-            if (
-                granted.share is not None
-                and granted.began <= message.position
-                and granted.qos_max > (0 if best is None else best.qos_max)
-                and matches(granted.topic_filter, message.topic)
-            ):
-                share = written
-                best = granted
-        if best is not None:
-            qos = min(message.qos, best.qos_max)
-            retain = message.retain and best.retain_as_published
+        granted = None if actor is None else actor.session.subscriptions.get(share)
+        if (
+            actor is not None
+            and granted is not None
+            and granted.qos_max
+            and granted.began <= message.position
+        ):
+            qos = min(message.qos, granted.qos_max)
+            retain = message.retain and granted.retain_as_published
             identifiers = actor.session.identifiers_for(message.topic, share)
             self._owe(actor, Delivery(message, qos, retain, identifiers, share, message.position))
 
@@ -232,7 +243,6 @@ class Recovery:
         position = delivery.position
         if owed is None or owed.was_finished(position):
             return
-        self._broker.committer.refer(position, 1)
         rows = self._outbound.get(position, NO_ROWS)
         for row in rows:
             if row.number == actor.number:
@@ -247,9 +257,11 @@ class Recovery:
                     position,
                 )
                 outbound.inflight[row.packet_id] = begun  # With QoS 2 to the end.
+                self._broker.committer.refer(position, 1)
                 return
-        if not outbound.owe(delivery):
-            self._broker.committer.release(position)
+        if outbound.owe(delivery):
+            # Not before: a block whose only reference is taken back would be given up, with all in it.
+            self._broker.committer.refer(position, 1)
 
     def _owe_begun(self, row: OutboundRow, message: Message) -> None:
         """What a client has begun to get it gets to the end, unsubscribed or not. [MQTT-3.10.4-3]"""
@@ -261,10 +273,20 @@ class Recovery:
             )
             self._broker.committer.refer(message.position, 1)
 
+    def _owe_apart(self, row: OutboundRow, message: Message) -> None:
+        """A retained message that its client has begun to get, whatever its topic's is now."""
+        session = self._actors[row.number].session
+        if session.outbound.owed is not None:
+            identifiers = session.identifiers_for(message.topic, "")
+            session.outbound.inflight[row.packet_id] = Delivery(
+                message, 2, True, identifiers, "", -message.position
+            )
+            self._broker.committer.refer(message.position, 1)
+
     def _forget_lost(self) -> None:
         """Rows that name entries which are not there: clients let go of the identifiers."""
         committer = self._broker.committer
-        for rows in self._outbound.values():
+        for rows in (*self._outbound.values(), *self._apart.values()):
             for row in rows:
                 self._actors[row.number].session.outbound.released[row.packet_id] = True
         for topic in self._retained.values():

@@ -6,7 +6,7 @@ old one. [MQTT-3.1.4-3]
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import chance
 from rookery.engine.client_link import ClientLink
@@ -25,6 +25,11 @@ from rookery.session.session import PendingWill, Session
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
 
+UNSUBSCRIBES_PER_TURN: Final = 500
+"""What a session that ends leaves in one turn: thousands at once would keep all others waiting."""
+REMOVED_MIN: Final = 1_000
+"""How many removed sessions are remembered at least before those that are durably gone are forgotten."""
+
 
 class Registry:
     """The sessions of this node."""
@@ -34,8 +39,9 @@ class Registry:
         self._limits = broker.settings.limits
         self.actors: dict[str, SessionActor] = {}
         self.attached: int = 0
-        self.removed_in: int = 0
-        """The commit group with the last removal of a session that was kept."""
+        self._removed: dict[str, int] = {}
+        """By client id: the commit group with the removal of its session, while that may be under way."""
+        self._removed_max: int = REMOVED_MIN
 
     def claim(
         self, client_id: str, principal: Principal, clean_start: bool
@@ -86,9 +92,8 @@ class Registry:
         """Join a link to its session, with the will that came with it. [MQTT-3.1.2-7]"""
         actor.client = client
         actor.attached = True
-        actor.expires_at = None
         # [MQTT-3.1.3-9] A will that waits is not published when its client is back in time.
-        actor.will_at = None
+        self._give_up_deadlines(actor)
         actor.session.will = will
         actor.will_allowed_at = self._broker.review.generation
         actor.session.outbound.window_max = window_max
@@ -102,6 +107,7 @@ class Registry:
         actor.client = None
         actor.attached = False
         actor.streams = None
+        actor.forget_answers()
         self.attached -= 1
         now = self._broker.now
         actor.detached_at = now
@@ -130,11 +136,11 @@ class Registry:
         pending = actor.session.will
         if pending is None:
             return
-        actor.set_will(None)
-        actor.will_at = None
         self._broker.stats.wills_published += 1
         message = message_from_will(pending.will, actor.client_id, self._broker.now)
+        actor.session.will = None
         self._broker.review.publish_will(actor, message)
+        actor.keep()
         self._broker.request_turn()
 
     def expire(self, actor: SessionActor) -> None:
@@ -147,12 +153,16 @@ class Registry:
         if actor.ended:
             return
         actor.ended = True
+        self._give_up_deadlines(actor)
         self.publish_will(actor)
         session = actor.session
-        for granted in session.subscriptions.values():
-            self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
-        session.subscriptions.clear()
+        for written, granted in list(session.subscriptions.items()):
+            if granted.share is not None:  # At once, or it would be picked.
+                self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
+                del session.subscriptions[written]
         self._hand_over(actor)
+        actor.durable = False
+        self.unsubscribe_more(actor)
         waiting = session.outbound.queue_length() + session.outbound.backlog_count()
         if waiting:
             self._broker.stats.drop(DROP_SESSION_ENDED, waiting)
@@ -160,22 +170,60 @@ class Registry:
         if self.actors.get(actor.client_id) is actor:
             del self.actors[actor.client_id]
 
+    def _give_up_deadlines(self, actor: SessionActor) -> None:
+        """Those of a session without a link: its end and its will."""
+        timers = self._broker.timers
+        if actor.expires_at is not None:
+            timers.give_up(actor.expires_at, actor)
+            actor.expires_at = None
+        if actor.will_at is not None:
+            timers.give_up(actor.will_at, actor)
+            actor.will_at = None
+
+    def unsubscribe_more(self, actor: SessionActor) -> None:
+        """Take a session that has ended out of the router, some subscriptions in each turn."""
+        subscriptions = actor.session.subscriptions
+        for _ in range(min(UNSUBSCRIBES_PER_TURN, len(subscriptions))):
+            _, granted = subscriptions.popitem()
+            self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
+        if subscriptions and not actor.queued:
+            actor.queued = True
+            self._broker.scheduler.later.append(actor)
+            self._broker.request_turn()
+
     def _forget(self, actor: SessionActor) -> None:
         """Let go of the log, and of the rows of a session that has ended."""
         committer = self._broker.committer
         owed = actor.session.outbound.owed
         if owed is not None:
-            for position in owed.outstanding():
+            for position in (*owed.outstanding(), *actor.session.outbound.apart()):
                 committer.release(position)
         if actor.number:
-            committer.group.sessions[actor.number] = None
-            self.removed_in = committer.number
+            if actor.session.durable:
+                committer.group.sessions[actor.number] = None
+            else:
+                committer.keep_session(actor.number, None)  # It may have been there for its will.
+            self._note_removed(actor.client_id, committer.number)
+
+    def removed_in(self, client_id: str) -> int:
+        """The commit group that removes what was kept of a former session; 0 for none."""
+        return self._removed.get(client_id, 0)
+
+    def _note_removed(self, client_id: str, group: int) -> None:
+        removed = self._removed
+        removed[client_id] = group
+        if len(removed) > self._removed_max:
+            durable = self._broker.committer.durable
+            self._removed = {each: number for each, number in removed.items() if number > durable}
+            self._removed_max = max(REMOVED_MIN, 2 * len(self._removed))
 
     def _hand_over(self, actor: SessionActor) -> None:
         """Give what came by a shared subscription to another member. (MQTT 5.0, 4.8.2)
 
-        While the session lasts and no other member has a link, it waits for its client.
+        While the session lasts and no other member has a link, it waits for its client; so it does while
+        nothing can be kept for another.
         """
+        failing = self._broker.committer.failing
         actor.settle(self._broker.now)  # What this turn told it is owed no less.
         outbound = actor.session.outbound
         for share in outbound.shares():
@@ -183,13 +231,17 @@ class Registry:
             assert shared is not None
             group = self._broker.router.share(shared[0], shared[1])
             recipient = None if group is None else group.pick(chance(), actor)
-            if not actor.ended and (recipient is None or not recipient.subscriber.attached):
+            if not actor.ended and (
+                recipient is None
+                or not recipient.subscriber.attached
+                or (failing and recipient.subscriber.durable)
+            ):
                 continue
             for delivery in outbound.take_shared(share):
                 if group is None or recipient is None:
                     self._broker.stats.drop(DROP_SESSION_ENDED)
                     continue
-                self._broker.publishing.hand_over(delivery.message, recipient, share)
+                self._broker.publishing.hand_over(delivery, recipient, actor.number)
                 actor.finish(delivery.position)
                 recipient = group.pick(chance(), actor)
 

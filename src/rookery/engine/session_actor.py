@@ -14,15 +14,14 @@ from rookery.actors.scheduler import Actor
 from rookery.actors.timers import Timed
 from rookery.engine.committer import ProgressSource, Waiter
 from rookery.engine.mountpoints import label_of, mountpoint_of
+from rookery.engine.retained_stream import RetainedStream
 from rookery.engine.stats import (
     DROP_EXPIRED,
-    DROP_OFFLINE_QOS0,
-    DROP_OUTPUT_FULL,
     DROP_PACKET_TOO_LARGE,
-    DROP_QUEUE_FULL,
+    DROP_REASON_OF,
     END_INTERNAL,
 )
-from rookery.message import Delivery, Message, message_from_will
+from rookery.message import Delivery, message_from_will
 from rookery.mqtt.types import ReasonCode
 from rookery.ports import Principal
 from rookery.records import (
@@ -32,14 +31,9 @@ from rookery.records import (
     decode_message,
     encode_message,
 )
-from rookery.routing.retained import RetainedCursor
 from rookery.routing.subscriber import Subscriber
 from rookery.session.backlog import QOS_MASK, RETAIN, SHARED
 from rookery.session.outbound import (
-    DROPPED_EXPIRED,
-    DROPPED_OFFLINE,
-    DROPPED_OUTPUT_FULL,
-    DROPPED_QUEUE_FULL,
     DROPPED_TOO_LARGE,
     QUEUED,
     SENT,
@@ -51,42 +45,10 @@ if TYPE_CHECKING:
     from rookery.engine.broker import Broker
     from rookery.engine.client_link import ClientLink
 
-RETAINED_BATCH: Final = 64
 RETAINED_PER_TURN: Final = 512
 NOT_DURABLE: Final = "could not be made durable"
 DROP_LOG_SECONDS: Final = 10.0
 """How often one session's drops are logged: the counters have them all."""
-
-
-class RetainedStream:
-    """The retained messages one new subscription brings, taken as the client reads them."""
-
-    def __init__(
-        self, cursor: RetainedCursor, written: str, qos_max: int, identifiers: tuple[int, ...]
-    ) -> None:
-        self.written = written
-        """The subscription, by its key in the session."""
-        self.qos_max = qos_max
-        self.identifiers = identifiers
-        self._cursor = cursor
-        self._batch: list[Message] = []
-        self._next: int = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether there are no more messages."""
-        return self._cursor.done and self._next >= len(self._batch)
-
-    def take(self, now: float) -> Message | None:
-        """The next message, or ``None`` when looking for it is work for another turn."""
-        if self._next >= len(self._batch):
-            self._batch = self._cursor.take(RETAINED_BATCH, now)
-            self._next = 0
-            if not self._batch:
-                return None
-        message = self._batch[self._next]
-        self._next += 1
-        return message
 
 
 class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
@@ -129,6 +91,14 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         """When its last link ended."""
         self.crashes: int = 0
         self.drop_logged_at: float = 0.0
+        self._kept: SessionRow | None = None
+        """A row that is durable, or promises no more than one that is."""
+        self._pending: SessionRow | None = None
+        """A row that promises more, and was not durable when last looked at."""
+        self._pending_in: int = 0
+        """The group it went into."""
+        self._answers_withheld: list[bytes] = []
+        """PUBCOMPs that say what cannot be kept now."""
         self._waits_for_commit: bool = False
         self._held_until: list[tuple[int, int]] = []
         """QoS 2 identifiers of the client's messages that are not durable yet, with their group."""
@@ -149,6 +119,10 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     def step(self, now: float) -> None:
         """Empty the mailbox."""
         self.queued = False
+        if self.ended:
+            self.mailbox.clear()
+            self.broker.registry.unsubscribe_more(self)
+            return
         if self.reviewed_at != self.broker.review.generation:
             self.broker.review.review(self)
         client = None if self.under_review else self.client
@@ -228,19 +202,10 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         outbound.sent_payload_bytes = 0
 
     def _dropped(self, delivery: Delivery, outcome: int) -> None:
-        if outcome == DROPPED_OFFLINE:
-            reason = DROP_OFFLINE_QOS0
-        elif outcome == DROPPED_QUEUE_FULL:
-            reason = DROP_QUEUE_FULL
-        elif outcome == DROPPED_OUTPUT_FULL:
-            reason = DROP_OUTPUT_FULL
-        elif outcome == DROPPED_EXPIRED:
-            reason = DROP_EXPIRED
-        else:
-            reason = DROP_PACKET_TOO_LARGE
+        reason = DROP_REASON_OF[outcome]
         self.broker.stats.drop(reason)
         if delivery.position and delivery.qos and self.session.outbound.owed is not None:
-            if outcome == DROPPED_TOO_LARGE:
+            if outcome == DROPPED_TOO_LARGE or delivery.position < 0:
                 self.finish(delivery.position)
             else:
                 # It was never taken out of the log for this session.
@@ -314,6 +279,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         if client is None or self.under_review:
             return
         outbound = self.session.outbound
+        outbound.withholds = self.durable and self.broker.committer.stuck
         outbound.resend(client.link, now)
         self.broker.stats.packets_sent += len(outbound.released)
         self.advance(now)
@@ -345,9 +311,11 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     def finish(self, position: int) -> None:
         """The client has what it was owed at this position, or never will."""
         owed = self.session.outbound.owed
-        if owed is not None and position:
+        committer = self.broker.committer
+        if position < 0:
+            committer.release(-position)
+        elif owed is not None and position:
             owed.finish(position)
-            committer = self.broker.committer
             committer.release(position)
             committer.touch(self)
 
@@ -380,22 +348,60 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         for packet_id in outbound.assigned:
             delivery = outbound.inflight.get(packet_id)
             if delivery is not None:
-                row = OutboundRow(self.number, packet_id, delivery.position, False)
+                position = delivery.position
+                row = OutboundRow(self.number, packet_id, abs(position), False, position < 0)
                 self._keep_outbound(packet_id, row)
         outbound.assigned.clear()
 
     def _keep_outbound(self, packet_id: int, row: OutboundRow | None) -> None:
         committer = self.broker.committer
         committer.group.outbound[self.number, packet_id] = row
-        if self.client is not None:
+        if self.client is not None and not committer.stuck:
             self.client.keep(committer.must_keep())
+
+    def withhold_release(self, packet_id: int) -> bool:
+        """Whether the PUBREL must wait until state can be kept; it is then sent by itself."""
+        if self.session.outbound.withholds:
+            self.session.outbound.withhold(packet_id)
+            return True
+        return False
+
+    def withhold_answer(self, wire: bytes) -> bool:
+        """Whether a PUBCOMP must wait until state can be kept; it is then sent by itself.
+
+        After it the client uses the identifier anew, and a node that came back would take that for a resend.
+        """
+        if self.durable and self.broker.committer.stuck:
+            self._answers_withheld.append(wire)
+            return True
+        return False
+
+    def forget_answers(self) -> None:
+        """The link has ended: its client asks again."""
+        self._answers_withheld.clear()
+
+    def go_on(self) -> None:
+        """State can be kept again: send what was withheld once what it says is durable."""
+        client = self.client
+        withheld = self.session.outbound.go_on(None if client is None else client.link)
+        if client is None:
+            return
+        for wire in self._answers_withheld:
+            client.link.out.append(wire)
+            client.link.out_bytes += len(wire)
+            withheld = True
+        self._answers_withheld.clear()
+        if withheld:
+            client.keep(self.broker.committer.must_keep())
+        self.advance(self.broker.now)
 
     def keep_inbound(self, packet_id: int, held: bool) -> None:
         """Keep, or forget, a QoS 2 identifier of the client's; its answer leaves after that."""
         if self.session.outbound.owed is not None and self.client is not None:
             committer = self.broker.committer
             committer.group.inbound[self.number, packet_id] = held
-            self.client.keep(committer.must_keep())
+            if held or not committer.stuck:
+                self.client.keep(committer.must_keep())
 
     def hold_until(self, group: int, packet_id: int) -> None:
         """Let go of a QoS 2 identifier again if its message cannot be made durable."""
@@ -500,8 +506,13 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             count += 1
             self.broker.stats.retained_sent += 1
             qos = min(message.qos, stream.qos_max)
+            position = 0
+            if qos == 2 and outbound.owed is not None and message.position:
+                # Once begun it must come to its end, though another may take its place meanwhile.
+                position = -message.position
+                self.broker.committer.refer(message.position, 1)
             # [MQTT-3.3.1-8] in 3.1.1: sent because of a subscription, so the retain flag is set.
-            self._deliver([Delivery(message, qos, True, stream.identifiers, "")], now)
+            self._deliver([Delivery(message, qos, True, stream.identifiers, "", position)], now)
         if not streams:
             self.streams = None
 
@@ -524,14 +535,18 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
     def keep(self) -> None:
         """Keep the session's own row, where it has to be found again: durable, or with a will.
 
-        A client that waits for an answer gets it after that.
+        A client that waits for an answer gets it after that. Only while nothing can be kept it gets it at
+        once if the row that is durable promises no less, so that it can take what it is owed. What such a
+        row says of before is then what a node that crashed goes by: when the link ended (so the session may
+        expire sooner), and a will.
         """
         session = self.session
         committer = self.broker.committer
         if not self.durable and session.will is None:
             if self.number and not self.ended:
-                committer.group.sessions[self.number] = None
+                committer.keep_session(self.number, None)
                 self.number = 0
+                self._kept = self._pending = None
             return
         if self.number == 0:
             self.number = committer.new_session_number()
@@ -544,16 +559,30 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             message = message_from_will(session.will.will, self.client_id, self.broker.now)
             will = encode_message(message, committer.wall_minus_monotonic, ())
             delay_seconds = session.will.delay_seconds
-        committer.group.sessions[self.number] = SessionRow(
-            self.number,
-            self.client_id,
-            session.expiry_seconds,
-            detached_at,
-            will,
-            delay_seconds,
+        row = SessionRow(
+            self.number, self.client_id, session.expiry_seconds, detached_at, will, delay_seconds
         )
-        if self.client is not None:
+        if self._pending is not None and self._pending_in <= committer.durable:
+            self._kept = self._pending
+        promises = self._kept is None or row.promises_more_than(self._kept)
+        if promises:
+            self._pending = row
+            self._pending_in = committer.number
+        else:
+            self._pending = None
+            self._kept = row
+        if self.client is not None and (promises or not committer.stuck):
+            committer.group.sessions[self.number] = row
             self.client.keep(committer.must_keep())
+        else:
+            committer.keep_session(self.number, row)
+            if self.client is not None:
+                committer.must_keep()  # As soon as that can be.
+
+    def restored(self, row: SessionRow) -> None:
+        """This row of the session is durable."""
+        self.number = row.number
+        self._kept = row
 
     def due(self, now: float) -> None:
         """A deadline of the session without a link: its will or its end."""

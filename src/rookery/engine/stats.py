@@ -7,6 +7,14 @@ reading time.
 
 from typing import Final, Protocol
 
+from rookery.session.outbound import (
+    DROPPED_EXPIRED,
+    DROPPED_OFFLINE,
+    DROPPED_OUTPUT_FULL,
+    DROPPED_QUEUE_FULL,
+    DROPPED_TOO_LARGE,
+)
+
 # Why a message was not delivered to a recipient it was meant for. Each reason is a key of
 # ``Stats.dropped`` from the start, so a reader sees it at 0 before it first happens.
 DROP_QUEUE_FULL: Final = "queue_full"
@@ -45,6 +53,15 @@ DROP_REASONS: Final[list[str]] = [
     DROP_SESSION_ENDED,
     DROP_REVOKED,
 ]
+
+DROP_REASON_OF: Final = {
+    DROPPED_OFFLINE: DROP_OFFLINE_QOS0,
+    DROPPED_QUEUE_FULL: DROP_QUEUE_FULL,
+    DROPPED_OUTPUT_FULL: DROP_OUTPUT_FULL,
+    DROPPED_EXPIRED: DROP_EXPIRED,
+    DROPPED_TOO_LARGE: DROP_PACKET_TOO_LARGE,
+}
+"""By the outcome of a delivery to a session."""
 
 # Why a link ended: the keys of ``Stats.disconnects``.
 END_CLIENT: Final = "client"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.engine.client_link import ClientLink
 from rookery.engine.mountpoints import inner_filter, mounted_filter
-from rookery.engine.session_actor import RetainedStream, SessionActor
+from rookery.engine.retained_stream import RetainedStream
+from rookery.engine.session_actor import SessionActor
 from rookery.engine.stats import END_NOT_AUTHORIZED
 from rookery.message import NO_IDENTIFIERS
 from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, UnsubAck, Unsubscribe
@@ -78,8 +79,7 @@ class Subscribing:
         share, topic_filter = (None, written) if shared is None else shared
         qos_max = request.qos_max
         is_new = known is None
-        # [MQTT-3.8.4-3] The same topic filter again replaces the subscription.
-        session.subscriptions[written] = GrantedSubscription(
+        granted = GrantedSubscription(
             topic_filter,
             share,
             qos_max,
@@ -89,6 +89,8 @@ class Subscribing:
             # What came while it was granted QoS 0 was never owed.
             self._broker.committer.end() if known is None or not known.qos_max else known.began,
         )
+        # [MQTT-3.8.4-3] The same topic filter again replaces the subscription.
+        session.subscriptions[written] = granted
         self._broker.router.subscribe(
             actor,
             Subscription(
@@ -103,7 +105,14 @@ class Subscribing:
         )
         self._broker.stats.subscriptions_made += 1
         if actor.durable:
-            self.keep(actor, written, session.subscriptions[written])
+            if (
+                known is not None
+                and known.kept_in <= self._broker.committer.durable
+                and granted.same_as(known)
+            ):
+                granted.kept_in = known.kept_in  # As most clients ask whenever they come back.
+            else:
+                self.keep(actor, written, granted)
         handling = request.retain_handling
         if share is None and (
             handling == RETAIN_ALWAYS or (handling == RETAIN_IF_NEW and is_new)
@@ -168,6 +177,7 @@ class Subscribing:
         committer = self._broker.committer
         row: SubscriptionRow | None = None
         if granted is not None:
+            granted.kept_in = committer.number
             row = SubscriptionRow(
                 actor.number,
                 written,

@@ -108,10 +108,8 @@ class TlsLayer(Layer):
 
     def peer_certificate(self) -> PeerCertificate | None:
         """Return the verified client certificate, if there is one."""
-        # A certificate that was not asked for, and so not verified, would be told in binary form too.
-        if not self.opened or self._tls.context.verify_mode == ssl.CERT_NONE:
-            return None
-        encoded = self._tls.getpeercert(binary_form=True)
+        # What was not asked for is not sent, and what is sent and not accepted ends the handshake.
+        encoded = self._tls.getpeercert(binary_form=True) if self.opened else None
         return None if encoded is None else read_certificate(encoded)
 
     def version(self) -> str | None:

@@ -77,6 +77,12 @@ class RetainedIndex:
         """Return a cursor over the messages whose topic names match a valid filter."""
         return RetainedCursor(self._root, topic_filter)
 
+    def everything(self) -> RetainedCursor:
+        """Return a cursor over all messages, those whose topic names begin with $ as well."""
+        cursor = RetainedCursor(self._root, "#")
+        cursor.hides = False
+        return cursor
+
     def _remove(self, topic: str, expected: Message | None) -> bool:
         levels = topic.split("/")
         path = [self._root]
@@ -134,6 +140,8 @@ class RetainedCursor:
 
     def __init__(self, root: RetainedNode, topic_filter: str) -> None:
         self.done = False
+        self.hides = True
+        """Whether topic names that begin with $ are passed over."""
         self._levels = topic_filter.split("/")
         self._root = root
         self._frames: list[Frame] = []
@@ -202,7 +210,8 @@ class RetainedCursor:
         frame = self._frames[-1]
         key = frame.next_key()
         # [MQTT-4.7.2-1] A leading wildcard matches no topic name that begins with $.
-        if key is not None and not (frame.node is self._root and key.startswith("$")):
+        hidden = key is not None and self.hides and frame.node is self._root and key.startswith("$")
+        if key is not None and not hidden:
             self._node = frame.node.get(key)
             self._depth = frame.depth
         if frame.is_done():

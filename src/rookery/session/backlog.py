@@ -24,6 +24,8 @@ class Backlog:
         self._first: int = 0
         """The position before the first one still packed."""
         self._last: int = 0
+        self._removed_bytes: int = 0
+        """How much of what was ever packed is no longer in ``_packed``."""
 
     def append(self, position: int, flags: int) -> None:
         """Add a position higher than all before."""
@@ -64,9 +66,11 @@ class Backlog:
         self.count -= len(taken)
         if at >= len(packed):
             self._packed = bytearray()
+            self._removed_bytes += at
             at = 0
         elif at >= COMPACT_BYTES and at * 2 >= len(packed):
             del packed[:at]
+            self._removed_bytes += at
             at = 0
         self._at = at
         return taken
@@ -94,3 +98,49 @@ class Backlog:
     def size_bytes(self) -> int:
         """The memory the packed positions take."""
         return len(self._packed)
+
+    def look(self, walk: "BacklogWalk", count: int) -> list[int]:
+        """Up to ``count`` positions from where a walk has come, which goes on behind them."""
+        found: list[int] = []
+        packed = self._packed
+        at = walk.offset - self._removed_bytes
+        position = walk.position
+        if at < self._at:
+            at = self._at
+            position = self._first
+        while at < len(packed) and len(found) < count:
+            distance = 0
+            shift = 0
+            byte = packed[at]
+            while byte & 0x80:
+                distance |= (byte & 0x7F) << shift
+                shift += 7
+                at += 1
+                byte = packed[at]
+            position += distance | (byte << shift)
+            found.append(position)
+            at += 2
+        walk.offset = at + self._removed_bytes
+        walk.position = position
+        walk.done = at >= len(packed)
+        return found
+
+
+class BacklogWalk:
+    """A look at all positions of a backlog, some at a time, while it goes on being used.
+
+    What is in the backlog all the time is met once; what comes or is taken meanwhile once or not.
+    """
+
+    def __init__(self, backlog: Backlog) -> None:
+        self.done: bool = False
+        """Whether there was nothing behind the last positions taken."""
+        self.offset: int = 0
+        """How many bytes of all that was ever packed lie behind it."""
+        self.position: int = 0
+        """The last one met."""
+        self._backlog = backlog
+
+    def take(self, count: int) -> list[int]:
+        """The next positions."""
+        return self._backlog.look(self, count)

@@ -69,9 +69,13 @@ class Outbound:
         """What was in flight and the client, back with a smaller limit, takes no more."""
         self.assigned: list[int] = []
         """QoS 2 identifiers given out since the owner last looked: a durable session must keep them."""
+        self.withholds: bool = False
+        """Whether nothing of QoS 2 may be sent now, because its state cannot be kept."""
         self._last_packet_id: int = 0
         self._unsent: deque[int] | None = None
         """What is in flight and not yet resent to a client that came back with a smaller window."""
+        self._withheld: list[int] = []
+        """QoS 2 identifiers, in flight or released, that the client has to hear of again later."""
 
     def deliver(self, delivery: Delivery, link: Link | None, unsent_bytes: int, now: float) -> int:
         """Send, queue or drop one delivery and say which.
@@ -93,9 +97,10 @@ class Outbound:
             or (self.owed is not None and self.backlog_count() > 0)
             or len(self.inflight) + len(self.released) >= self.window_max
             or unsent_bytes + link.out_bytes > self.output_bytes_max
+            or (self.withholds and delivery.qos == 2)
         ):
             return self._enqueue(delivery, link)
-        if self.owed is not None and delivery.position:
+        if self.owed is not None and delivery.position > 0:
             self.owed.take_out(delivery.position)
         return self._send(delivery, link, now)
 
@@ -124,13 +129,50 @@ class Outbound:
 
         What the window has no room for is resent by ``advance``. [MQTT-3.3.4-9]
         """
-        self._unsent = deque(self.inflight)
         if self.queue is None:
             self.queue = deque()
+        self._withheld.clear()
+        if self.withholds:
+            self._withheld.extend(
+                [each for each, delivery in self.inflight.items() if delivery.qos == 2]
+            )
+            self._withheld.extend(self.released)
+            self._unsent = deque(
+                [each for each, delivery in self.inflight.items() if delivery.qos == 1]
+            )
+            self._resend_more(self._unsent, link, now)
+            return
+        self._unsent = deque(self.inflight)
         self._resend_more(self._unsent, link, now)
         for packet_id in self.released:
-            link.out.append(pubrel_wire(packet_id))
-            link.out_bytes += 4
+            _write_pubrel(link, packet_id)
+
+    def go_on(self, link: Link | None) -> bool:
+        """State can be kept again: what was withheld is sent, or resent by ``advance``.
+
+        Returns whether there was any.
+        """
+        self.withholds = False
+        withheld = self._withheld
+        found = len(withheld) > 0
+        if link is not None and withheld:
+            unsent = self._unsent
+            if unsent is None:
+                unsent = deque()
+                self._unsent = unsent
+                if self.queue is None:
+                    self.queue = deque()
+            for packet_id in withheld:
+                if packet_id in self.released:
+                    _write_pubrel(link, packet_id)
+                elif packet_id in self.inflight:
+                    unsent.append(packet_id)
+        withheld.clear()
+        return found
+
+    def withhold(self, packet_id: int) -> None:
+        """Send the PUBREL of a QoS 2 message when its state can be kept."""
+        self._withheld.append(packet_id)
 
     def _resend_more(self, unsent: deque[int], link: Link, now: float) -> None:
         while unsent:
@@ -167,6 +209,8 @@ class Outbound:
             if len(self.inflight) + len(self.released) >= self.window_max:
                 return dropped
             if unsent_bytes + link.out_bytes > self.output_bytes_max:
+                return dropped
+            if self.withholds and queue[0].qos == 2:
                 return dropped
             delivery = queue.popleft()
             self.queue_bytes -= delivery.message.size_bytes
@@ -275,6 +319,13 @@ class Outbound:
             self.queue = kept if kept or self._unsent is not None else None
         return taken
 
+    def apart(self) -> list[int]:
+        """The log positions in memory that are owed apart from what the cursor counts."""
+        found = [-delivery.position for delivery in self.inflight.values() if delivery.position < 0]
+        if self.queue is not None:
+            found.extend([-delivery.position for delivery in self.queue if delivery.position < 0])
+        return found
+
     def shares(self) -> list[str]:
         """The shared subscriptions from which ``take_shared`` would take something."""
         found: dict[str, bool] = {}
@@ -350,7 +401,7 @@ class Outbound:
             waiting_bytes += owed.backlog_bytes
         if waiting >= self.queue_messages_max or waiting_bytes + size > self.queue_bytes_max:
             return DROPPED_QUEUE_FULL
-        if owed is not None and delivery.position:
+        if owed is not None and delivery.position > 0:
             if (
                 link is None
                 or self.backlog_count() > 0
@@ -371,3 +422,8 @@ class Outbound:
         queue.append(delivery)
         self.queue_bytes += size
         return QUEUED
+
+
+def _write_pubrel(link: Link, packet_id: int) -> None:
+    link.out.append(pubrel_wire(packet_id))
+    link.out_bytes += 4

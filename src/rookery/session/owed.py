@@ -91,12 +91,16 @@ class Owed:
         self._out = deque(sorted(position for position in self._out if position not in finished))
         self._early_until = 0
 
+    def on_their_way(self) -> list[int]:
+        """What is out of the backlog and not finished."""
+        finished = self._finished
+        return [position for position in self._out if position not in finished]
+
     def outstanding(self) -> list[int]:
         """All that is not finished; empties the backlog."""
-        finished = self._finished
-        positions = [position for position in self._out if position not in finished]
+        positions = self.on_their_way()
         for position, _ in self.backlog.take(self.backlog.count, self.backlog.last() + 1):
             positions.append(position)
         self._out.clear()
-        finished.clear()
+        self._finished.clear()
         return positions

@@ -32,6 +32,18 @@ class GrantedSubscription:
         """The subscription identifier; 0 is none."""
         self.began = began
         """The position in the message log from which on it holds."""
+        self.kept_in: int = 0
+        """The commit group it went into; 0 when the last process kept it."""
+
+    def same_as(self, other: "GrantedSubscription") -> bool:
+        """Whether both say the same, for one topic filter."""
+        return (
+            self.qos_max == other.qos_max
+            and self.no_local == other.no_local
+            and self.retain_as_published == other.retain_as_published
+            and self.identifier == other.identifier
+            and self.began == other.began
+        )
 
 
 class PendingWill:

@@ -18,11 +18,10 @@ from rookery.store.database import (
 )
 from rookery.store.faults import StoreFault
 from rookery.store.inspect import opened
-from rookery.store.rebuild import finish_rename, free_name
+from rookery.store.rebuild import REPLACED, finish_rename, free_name
 
 PAGES_PER_STEP: Final = 4_096
 """Between steps a node that runs gets its turn."""
-REPLACED: Final = ".replaced-"
 
 
 def create(directory: Path, target: Path) -> int:

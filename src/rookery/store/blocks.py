@@ -1,4 +1,4 @@
-"""A block: the entries of one group commit as one value of the database.
+"""A block: neighbouring entries of one group commit as one value of the database.
 
 ::
 
@@ -42,6 +42,25 @@ def encode_block(entries: Sequence[bytes]) -> bytes:
     return b"".join(pieces)
 
 
+def split_block(data: bytes, entries_max: int) -> list[bytes]:
+    """The same entries as blocks of no more than so many, damaged ones as damaged ones.
+
+    Empty when the directory is damaged, for then nobody can tell one entry from the other.
+    """
+    places = _places(data)
+    pieces = [data[begin : begin + length] for begin, length in places]
+    return [_joined(pieces[at : at + entries_max]) for at in range(0, len(pieces), entries_max)]
+
+
+def _joined(pieces: Sequence[bytes]) -> bytes:
+    offset = DIGITS * (len(pieces) + 2)
+    numbers = [len(pieces), offset]
+    for piece in pieces:
+        offset += len(piece)
+        numbers.append(offset)
+    return b"".join([(b"%09d" * len(numbers)) % tuple(numbers), *pieces])
+
+
 def decode_piece(piece: bytes) -> bytes | None:
     """The entry in what ``PIECE_SQL`` or ``piece_range`` cut out; ``None`` where it is damaged."""
     entry = piece[CRC_BYTES:]
@@ -68,15 +87,18 @@ def piece_range(directory: bytes) -> tuple[int, int]:
 
 def decode_block(data: bytes) -> list[bytes | None]:
     """All entries of a block; ``None`` stands for a damaged one. Empty when not even their count is left."""
+    return [decode_piece(data[begin : begin + length]) for begin, length in _places(data)]
+
+
+def _places(data: bytes) -> list[tuple[int, int]]:
     count = count_of(data)
     begin = DIGITS * (count + 2)  # Said twice: by the count, and as where the first entry begins.
     if count < 0 or begin > len(data) or _number(data[DIGITS : 2 * DIGITS]) != begin:
         return []
-    entries = []
-    for at in range(DIGITS, DIGITS * (count + 1), DIGITS):
-        begin, length = piece_range(data[at : at + 2 * DIGITS])
-        entries.append(decode_piece(data[begin : begin + length]))
-    return entries
+    return [
+        piece_range(data[at : at + 2 * DIGITS])
+        for at in range(DIGITS, DIGITS * (count + 1), DIGITS)
+    ]
 
 
 def _number(digits: bytes) -> int:

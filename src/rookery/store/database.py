@@ -8,11 +8,14 @@ from typing import Final
 
 from rookery.store.faults import StoreFault
 from rookery.store.schema import APPLICATION_ID, COMMIT_SETUP, MIGRATIONS, VERSION
+from rookery.store.upgrade import CONVERSIONS
 
 FILE: Final = "rookery.db"
 LOCK_FILE: Final = "rookery.lock"
 NEW_SUFFIX: Final = ".new"
-SIDE_SUFFIXES: Final = ("-wal", "-shm")
+LOG_SUFFIX: Final = "-wal"
+JOURNAL_SUFFIX: Final = "-journal"
+SIDE_SUFFIXES: Final = (LOG_SUFFIX, "-shm", JOURNAL_SUFFIX)
 """What SQLite keeps beside a database file; without them the file is not whole."""
 
 SQLITE_VERSION_MIN: Final = (3, 38, 0)
@@ -23,6 +26,9 @@ BUSY_SECONDS: Final = 5.0
 """How long to wait for another program that has the database open to look at it."""
 CHECKPOINT_PAGES: Final = 2_000
 WAL_BYTES_KEPT: Final = 67_108_864
+CACHE_KIB: Final = 4_096
+"""Pages that the writing connection remembers. Commits fill whatever it may have and keep it, and read
+next to nothing back, so that a larger one costs memory and saves no time."""
 
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM)
@@ -51,10 +57,21 @@ def check_features() -> None:
 
 def make_directory(directory: Path) -> None:
     """Make the store's directory, for its owner only, where it is not there yet."""
+    place = directory.absolute()
+    missing = [each for each in (place, *place.parents) if not each.exists()]
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Without its own name on the disk a directory is lost with all that is synced in it.
+        for made in reversed(missing):
+            sync_directory(made.parent)
     except OSError as error:
         raise StoreFault(f"{directory} cannot be made: {error.strerror}") from error
+    if not missing:
+        try:
+            # Whoever made it may have ended before that.
+            sync_directory(place.parent)
+        except PermissionError:
+            pass  # Then somebody else made it, and long ago.
 
 
 class DirectoryLock:
@@ -123,7 +140,7 @@ def connect_to_write(path: Path, synchronous: str) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
-        connection.execute("PRAGMA cache_size = -16000")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         _migrate(connection, version)
         connection.executescript(COMMIT_SETUP)
@@ -158,8 +175,11 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
         # One transaction for each version: whatever happens, the file is at one of them.
         connection.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[step]};"
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step + 1}; COMMIT;"
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step + 1};"
         )
+        if step in CONVERSIONS:
+            CONVERSIONS[step](connection)
+        connection.execute("COMMIT")
 
 
 def sync_directory(directory: Path) -> None:
@@ -172,12 +192,17 @@ def sync_directory(directory: Path) -> None:
 
 
 def rename_whole(path: Path, target: Path) -> None:
-    """Rename a database file and then what belongs to it."""
+    """Rename a database file and then what belongs to it.
+
+    One after the other on the disk as well: a loss of power must not leave the file without its log, nor
+    the log beside the file that comes in its place.
+    """
     for suffix in ("", *SIDE_SUFFIXES):
         try:
             Path(f"{path}{suffix}").rename(f"{target}{suffix}")
         except FileNotFoundError:
             continue
+        sync_directory(path.parent)
 
 
 def remove_whole(path: Path) -> None:

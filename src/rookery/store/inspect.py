@@ -31,11 +31,18 @@ from rookery.store.faults import StoreFault
 from rookery.store.rebuild import DECODERS
 from rookery.store.rebuild import check as check_structure
 
+_INDEX: Final = f"(r.position & {ENTRIES_PER_BLOCK_MAX - 1})"
 _RETAINED: Final = (
-    f"SELECT r.topic, {PIECE_SQL.format(index=f'(r.position & {ENTRIES_PER_BLOCK_MAX - 1})')}"
+    f"SELECT r.topic, coalesce(k.data, {PIECE_SQL.format(index=_INDEX)})"
     f" FROM retained AS r LEFT JOIN log AS l ON l.block = r.position >> {BLOCK_SHIFT}"
-    " ORDER BY r.topic"
+    " LEFT JOIN kept AS k ON k.position = r.position ORDER BY r.topic"
 )
+_BLOCKS: Final = (
+    f"SELECT block, {COUNT_SQL}, {COUNT_SQL} FROM log AS l UNION ALL"
+    f" SELECT position >> {BLOCK_SHIFT}, count(*), 1 + max(position & {ENTRIES_PER_BLOCK_MAX - 1})"
+    " FROM kept GROUP BY 1 ORDER BY 1 DESC"
+)
+"""The blocks from the newest on, how many entries each has, and how many places they take."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +54,11 @@ class StoreStats:
     live_bytes: int
     """Of the pages in use."""
     blocks: int
+    """Whole ones."""
     messages: int
     """In the log: owed to a session or retained."""
+    kept: int
+    """How many of them are stored one by one, since those around them are gone."""
     sessions: int
     subscriptions: int
     retained: int
@@ -81,7 +91,7 @@ def stats(directory: Path) -> StoreStats:
         connection.execute("BEGIN")  # All of one moment.
         counts = {
             table: _one(connection, f"SELECT count(*) FROM {table}")
-            for table in ("log", "sessions", "subscriptions", "retained")
+            for table in ("log", "kept", "sessions", "subscriptions", "retained")
         }
         messages = _one(connection, f"SELECT coalesce(sum({COUNT_SQL}), 0) FROM log AS l")
         alive = connection.execute("SELECT alive_at FROM meta").fetchone()
@@ -89,7 +99,8 @@ def stats(directory: Path) -> StoreStats:
             file_bytes=file_bytes(directory / FILE),
             live_bytes=page_bytes(connection)[0],
             blocks=counts["log"],
-            messages=messages,
+            messages=messages + counts["kept"],
+            kept=counts["kept"],
             sessions=counts["sessions"],
             subscriptions=counts["subscriptions"],
             retained=counts["retained"],
@@ -101,17 +112,17 @@ def stats(directory: Path) -> StoreStats:
 def _owed_at_most(connection: sqlite3.Connection) -> int:
     """One walk over the blocks from the newest on, beside the cursors in the same order."""
     cursors = connection.execute("SELECT cursor FROM progress ORDER BY cursor DESC")
-    blocks = connection.execute(f"SELECT block, {COUNT_SQL} FROM log AS l ORDER BY block DESC")
+    blocks = connection.execute(_BLOCKS)
     newer = 0
     total = 0
-    block, count = next(blocks, (-1, 0))
+    block, count, places = next(blocks, (-1, 0, 0))
     for (cursor,) in cursors:
         while block > cursor >> BLOCK_SHIFT:
             newer += count
-            block, count = next(blocks, (-1, 0))
+            block, count, places = next(blocks, (-1, 0, 0))
         total += newer
         if block == cursor >> BLOCK_SHIFT:
-            total += max(0, count - (cursor & (ENTRIES_PER_BLOCK_MAX - 1)))
+            total += min(count, max(0, places - (cursor & (ENTRIES_PER_BLOCK_MAX - 1))))
     return total
 
 
@@ -137,9 +148,12 @@ def check(directory: Path) -> list[str]:
                 found.append(f"block {block}: its directory is damaged")
             elif None in entries:
                 found.append(f"block {block}: {entries.count(None)} of {len(entries)} entries")
+        for position, piece in connection.execute(rows.select("kept")):
+            if isinstance(piece, bytes) and decode_piece(piece) is None:
+                found.append(f"message {position}: it is damaged")
         for topic, position in connection.execute(
             f"SELECT topic, position FROM retained WHERE position >> {BLOCK_SHIFT}"
-            " NOT IN (SELECT block FROM log)"
+            " NOT IN (SELECT block FROM log) AND position NOT IN (SELECT position FROM kept)"
         ):
             found.append(f"retained {topic!r}: its message ({position}) is not there")
     return found

@@ -7,6 +7,7 @@ that it did: that is all it promises.
 from collections.abc import Callable, Sequence
 
 from rookery.records import (
+    ENTRIES_PER_BLOCK_MAX,
     Group,
     Loaded,
     OutboundRow,
@@ -15,6 +16,7 @@ from rookery.records import (
     SubscriptionRow,
     block_of,
     index_of,
+    position_of,
 )
 
 
@@ -23,6 +25,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._blocks: dict[int, list[bytes]] = {}
+        self._kept: dict[int, bytes] = {}
+        """By position: what is left of blocks that were trimmed."""
         self._bytes = 0
         self._sessions: dict[int, SessionRow] = {}
         self._subscriptions: dict[int, dict[str, SubscriptionRow]] = {}
@@ -51,7 +55,7 @@ class MemoryStore:
         ]
         loaded.outbound = [row for rows in self._outbound.values() for row in rows.values()]
         loaded.retained = list(self._retained.items())
-        loaded.blocks = sorted(self._blocks)
+        loaded.blocks = sorted({*self._blocks, *map(block_of, self._kept)})
         loaded.next_block = self._next_block
         loaded.next_number = self._next_number
         return loaded
@@ -59,18 +63,33 @@ class MemoryStore:
     def commit(self, group: Group, done: Callable[[Exception | None], None]) -> None:
         """Keep the group: done."""
         if group.entries:
-            self._blocks[group.block] = group.entries
+            for block in range(group.block, group.next_block()):
+                self._blocks[block] = group.block_entries(block)
             self._bytes += group.entry_bytes
-            self._next_block = max(self._next_block, group.block + 1)
+            self._next_block = max(self._next_block, group.next_block())
         for topic, position in group.retained.items():
             if position is None:
                 self._retained.pop(topic, None)
             else:
                 self._retained[topic] = position
         self._keep_sessions(group)
+        for block, kept in group.trimmed.items():
+            self._trim(block, kept)
         for block in group.finished_blocks:
-            self._bytes -= sum(map(len, self._blocks.pop(block, ())))
+            self._trim(block, ())
         done(None)
+
+    def _trim(self, block: int, kept: Sequence[int]) -> None:
+        """Keep these of a block's entries and let go of the others."""
+        entries = self._whole(block)
+        self._blocks.pop(block, None)
+        for index, entry in enumerate(entries):
+            position = position_of(block, index)
+            if position in kept and entry:
+                self._kept[position] = entry
+            else:
+                self._kept.pop(position, None)
+                self._bytes -= len(entry)
 
     def _keep_sessions(self, group: Group) -> None:
         self._progress.update(group.progress)
@@ -113,13 +132,30 @@ class MemoryStore:
         done([self._entry(position) for position in positions])
 
     def _entry(self, position: int) -> bytes | None:
-        entries = self._blocks.get(block_of(position), ())
+        entries = self._blocks.get(block_of(position))
+        if entries is None:
+            return self._kept.get(position)
         index = index_of(position)
         return entries[index] if index < len(entries) else None
 
     async def read_blocks(self, blocks: Sequence[int]) -> list[list[bytes | None]]:
         """Give back all entries of some blocks."""
-        return [list(self._blocks.get(block, ())) for block in blocks]
+        return [list(self._whole(block)) for block in blocks]
+
+    def _whole(self, block: int) -> list[bytes]:
+        """All entries of a block, with nothing in the place of those that are gone."""
+        entries = self._blocks.get(block)
+        if entries is not None or not self._kept:
+            return entries or []
+        begin = position_of(block, 0)
+        found = [self._kept.get(begin + index, b"") for index in range(ENTRIES_PER_BLOCK_MAX)]
+        while found and not found[-1]:
+            found.pop()
+        return found
+
+    def full(self) -> bool:
+        """It never is."""
+        return False
 
     def problems(self) -> list[str]:
         """Nothing can go wrong with it that would leave it running."""

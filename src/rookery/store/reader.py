@@ -34,12 +34,20 @@ RETRY_SECONDS: Final = 0.5
 _INDEX: Final = f"(p.value & {ENTRIES_PER_BLOCK_MAX - 1})"
 _PIECES: Final = (
     "SELECT json_group_array(json_array(p.key,"
-    f" CASE WHEN length(l.data) > {LARGE_BLOCK_BYTES} THEN NULL"
+    " CASE WHEN k.data IS NOT NULL THEN hex(k.data)"
+    f" WHEN length(l.data) > {LARGE_BLOCK_BYTES} THEN NULL"
     f" WHEN {_INDEX} >= {COUNT_SQL} THEN ''"
     f" ELSE hex({PIECE_SQL.format(index=_INDEX)}) END))"
     f" FROM json_each(?) AS p LEFT JOIN log AS l ON l.block = p.value >> {BLOCK_SHIFT}"
+    " LEFT JOIN kept AS k ON k.position = p.value"
 )
 _BLOCKS: Final = "SELECT block, data FROM log WHERE block IN (SELECT value FROM json_each(?))"
+
+_KEPT: Final = (
+    "SELECT k.position, k.data FROM json_each(?) AS b JOIN kept AS k"
+    f" ON k.position >= b.value << {BLOCK_SHIFT} AND k.position < (b.value + 1) << {BLOCK_SHIFT}"
+    " ORDER BY k.position"
+)
 
 T = TypeVar("T")
 Entries = Sequence[bytes | None]
@@ -186,7 +194,11 @@ class Reader:
             if damaged(error):
                 self.entries_damaged += len(places)
             elif getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_ERROR:
-                raise  # (SQLITE_ERROR is how it says that the block has just been removed.)
+                raise
+            else:  # It has just been removed, or trimmed, and its entries lie elsewhere now.
+                wanted = [positions[place] for place in places]
+                for place, entry in zip(places, self._some(connection, wanted), strict=True):
+                    found[place] = entry
 
     def _decoded(self, piece: bytes) -> bytes | None:
         entry = decode_piece(piece)
@@ -199,6 +211,10 @@ class Reader:
         try:
             for block, data in connection.execute(_BLOCKS, (json.dumps(blocks),)):
                 found[block] = decode_block(data)
+            for position, piece in connection.execute(_KEPT, (json.dumps(blocks),)):
+                entries = found.setdefault(block_of(position), [])
+                entries += [b""] * (index_of(position) - len(entries))
+                entries.append(decode_piece(piece))
         except sqlite3.DatabaseError as error:
             if not damaged(error):
                 raise

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from rookery.records import block_of
+from rookery.records import BLOCK_SHIFT, block_of
 from rookery.store import rows
-from rookery.store.blocks import decode_block
+from rookery.store.blocks import decode_block, decode_piece
 from rookery.store.database import (
     FILE,
     NEW_SUFFIX,
@@ -26,10 +26,15 @@ from rookery.store.database import (
     sync_directory,
 )
 from rookery.store.schema import KEYS, TABLES
+from rookery.store.upgrade import next_block_since_2, split_row
 
 BROKEN: Final = ".broken-"
+REPLACED: Final = ".replaced-"
+"""With a date behind it, the name of what was set aside: for its damage, or for a backup."""
 PROBES_MAX: Final = 200_000
 """How many keys in a damaged part of a table are looked up one by one."""
+NEW_IN_2: Final = ("kept",)
+"""Tables that a file of version 1 has not."""
 BLOCK_LIMIT: Final = 1 << 40
 """No block has such a number; a damaged row may name one."""
 
@@ -40,10 +45,20 @@ DECODERS: Final[dict[str, Callable[[rows.Row], object]]] = {
     "inbound": rows.inbound_of,
     "outbound": rows.outbound_of,
     "retained": rows.retained_of,
+    "kept": rows.kept_of,
 }
 """What makes values of the rows of each table; they raise ``TypeError`` or ``ValueError``."""
-_POSITIONS: Final = {"progress": (1, 2), "outbound": (2,), "retained": (1,), "subscriptions": (6,)}
+_POSITIONS: Final = {
+    "progress": (1, 2),
+    "outbound": (2,),
+    "retained": (1,),
+    "subscriptions": (6,),
+    "kept": (0,),
+}
 """The columns that hold a position."""
+
+
+_IN_WORDS: Final = {"log": "blocks", "kept": "single messages"}
 
 
 @dataclass
@@ -61,8 +76,7 @@ class Salvage:
         """What was saved, for the operator."""
         return (
             ", ".join(
-                f"{count} {'blocks' if table == 'log' else table}"
-                for table, count in self.saved.items()
+                f"{count} {_IN_WORDS.get(table, table)}" for table, count in self.saved.items()
             )
             or "nothing"
         )
@@ -94,14 +108,21 @@ def finish_rename(directory: Path) -> None:
     if path.exists():
         remove_whole(new)
         return
-    broken = sorted(
-        each for each in directory.glob(f"{FILE}{BROKEN}*") if not each.name.endswith(SIDE_SUFFIXES)
+    aside = [
+        each
+        for word in (BROKEN, REPLACED)
+        for each in directory.glob(f"{FILE}{word}*")
+        if not each.name.endswith(SIDE_SUFFIXES)
+    ]
+    last = max(
+        aside, key=lambda each: (each.stat().st_ctime_ns, each.name.partition("-")[2]), default=None
     )
     for suffix in SIDE_SUFFIXES:
         stray = Path(f"{path}{suffix}")
         # SQLite would take the log of the one file for that of the other.
-        if stray.exists():
-            stray.rename(f"{broken[-1] if broken else stray}{suffix}")
+        if stray.exists() and last is not None:
+            stray.rename(f"{last}{suffix}")
+    sync_directory(directory)
     if new.exists():
         new.rename(path)
         sync_directory(directory)
@@ -150,8 +171,11 @@ def _copy_all(path: Path, target: sqlite3.Connection, salvage: Salvage) -> None:
         # With this SQLite also reads a file that is shorter than its header says.
         source.execute("PRAGMA writable_schema = ON")
         source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (version,) = source.execute("PRAGMA user_version").fetchone()
         for table in TABLES:
-            salvage.saved[table] = _copy(source, target, table, salvage)
+            if table in NEW_IN_2 and version < 2:
+                continue
+            salvage.saved[table] = _copy(source, target, table, salvage, version)
     except sqlite3.DatabaseError as error:
         if target.in_transaction and not salvage.saved:
             salvage.damaged.append(f"the whole file ({error})")
@@ -165,7 +189,11 @@ def _copy_all(path: Path, target: sqlite3.Connection, salvage: Salvage) -> None:
 
 
 def _copy(
-    source: sqlite3.Connection, target: sqlite3.Connection, table: str, salvage: Salvage
+    source: sqlite3.Connection,
+    target: sqlite3.Connection,
+    table: str,
+    salvage: Salvage,
+    version: int,
 ) -> int:
     columns = TABLES[table]
     insert = (
@@ -176,9 +204,23 @@ def _copy(
     for row in _readable(source, table, salvage):
         if not _sound(table, row, salvage):
             continue
-        target.execute(insert, row)
-        count += 1
+        made = _of_this_version(table, row, version)
+        target.executemany(insert, made)
+        count += len(made)
     return count
+
+
+def _of_this_version(table: str, row: rows.Row, version: int) -> list[rows.Row]:
+    """What became of a sound row."""
+    if version < 2 and table == "log":
+        block, data = row
+        assert isinstance(block, int) and isinstance(data, bytes)
+        return list(split_row(block, data))
+    if version < 2 and table == "meta":
+        number, next_block, *rest = row
+        assert isinstance(next_block, int)
+        return [(number, next_block_since_2(next_block), *rest)]
+    return [row]
 
 
 def _sound(table: str, row: rows.Row, salvage: Salvage) -> bool:
@@ -191,6 +233,8 @@ def _sound(table: str, row: rows.Row, salvage: Salvage) -> bool:
             DECODERS[table](row)
             if any(_far(row[column]) for column in _POSITIONS.get(table, ())):
                 raise ValueError("it names a position that cannot be")
+            if table == "kept" and decode_piece(rows.kept_of(row)[1]) is None:
+                salvage.damaged.append(f"{name}: its message")
             return True
     except (TypeError, ValueError) as error:
         salvage.damaged.append(f"{name}: {error}")
@@ -257,7 +301,8 @@ def _probed(
 def _drop_orphans(target: sqlite3.Connection, salvage: Salvage) -> None:
     """Take out what refers to rows that were not saved."""
     found = target.execute(
-        "DELETE FROM retained WHERE position >> 20 NOT IN (SELECT block FROM log)"
+        f"DELETE FROM retained WHERE position >> {BLOCK_SHIFT} NOT IN (SELECT block FROM log)"
+        " AND position NOT IN (SELECT position FROM kept)"
     ).rowcount
     if found:
         salvage.damaged.append(f"{found} retained messages that lay in lost blocks")
@@ -274,7 +319,7 @@ def _drop_orphans(target: sqlite3.Connection, salvage: Salvage) -> None:
 def _raise_numbers(target: sqlite3.Connection, path: Path) -> None:
     """Put the next numbers above everything that the rows name: meta itself may be lost."""
     positions = " UNION ALL ".join(
-        f"SELECT {TABLES[table][column]} >> 20 FROM {table}"
+        f"SELECT {TABLES[table][column]} >> {BLOCK_SHIFT} FROM {table}"
         for table, columns in _POSITIONS.items()
         for column in columns
     )

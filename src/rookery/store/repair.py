@@ -6,6 +6,7 @@ from pathlib import Path
 from rookery.store.database import FILE, DirectoryLock, damaged, fault_of
 from rookery.store.faults import StoreFault
 from rookery.store.rebuild import Salvage, check, finish_rename, rebuild
+from rookery.store.settle import settle
 
 
 def repair(directory: Path, wall: float) -> Salvage:
@@ -22,6 +23,7 @@ def repair(directory: Path, wall: float) -> Salvage:
         finish_rename(directory)
         if not path.exists():
             raise StoreFault(f"{directory} holds no store: {FILE} is not there")
+        settle(path)
         try:
             check(path)
         except sqlite3.Error as error:

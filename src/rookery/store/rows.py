@@ -3,9 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final
 
 from rookery.records import (
+    BLOCK_SHIFT,
     Group,
     Loaded,
     OutboundRow,
@@ -16,8 +18,20 @@ from rookery.records import (
 from rookery.store.blocks import encode_block
 from rookery.store.schema import TABLES
 
+_APART: Final = 2
+"""In the column ``released``: 0 and 1 say whether it is, and this that it is not and is sent apart."""
+
 Cell = str | bytes | int | float | None
 Row = Sequence[object]
+
+_BLOCKS: Final = (
+    "WITH RECURSIVE trimmed(block) AS ("
+    f"SELECT min(position) >> {BLOCK_SHIFT} FROM kept UNION ALL"
+    f" SELECT (SELECT min(position) FROM kept WHERE position >= (block + 1) << {BLOCK_SHIFT})"
+    f" >> {BLOCK_SHIFT} FROM trimmed WHERE block IS NOT NULL)"
+    " SELECT block FROM log UNION SELECT block FROM trimmed WHERE block IS NOT NULL ORDER BY 1"
+)
+"""From block to block in the table ``kept``, which has many rows for each."""
 
 _encode: Final = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
@@ -38,17 +52,17 @@ def commit_cells(
         (key, key if taken else None) for key, taken in group.inbound.items()
     )
     outbound, outbound_gone = _parted(
-        (key, None if row is None else (row.number, row.packet_id, row.position, row.released))
-        for key, row in group.outbound.items()
+        (key, None if row is None else _outbound_cells(row)) for key, row in group.outbound.items()
     )
     retained, retained_gone = _parted(
         (topic, None if position is None else (topic, position))
         for topic, position in group.retained.items()
     )
     progress = [(row.number, row.cursor, row.sent, row.done) for row in group.progress.values()]
+    data, places = _blocks(group)
     return [
-        group.block,
-        encode_block(group.entries) if group.entries else None,
+        data,
+        _encode(places) if places else None,
         sessions,
         sessions_gone,
         subscriptions,
@@ -62,10 +76,27 @@ def commit_cells(
         retained,
         retained_gone,
         _encode(group.finished_blocks) if group.finished_blocks else None,
+        _encode(list(group.trimmed)) if group.trimmed else None,
+        _encode(list(chain.from_iterable(group.trimmed.values()))) if group.trimmed else None,
         next_block,
         next_number,
         alive_at,
     ]
+
+
+def _blocks(group: Group) -> tuple[bytes | None, list[tuple[int, int, int]]]:
+    """All its blocks in one value; of each the number, and where in the value it lies, counted from 1."""
+    if not group.entries:
+        return None, []
+    parts: list[bytes] = []
+    places: list[tuple[int, int, int]] = []
+    begin = 1
+    for block in range(group.block, group.next_block()):
+        part = encode_block(group.block_entries(block))
+        parts.append(part)
+        places.append((block, begin, len(part)))
+        begin += len(part)
+    return b"".join(parts), places
 
 
 def _parted(rows: Iterable[tuple[object, object]]) -> tuple[str | None, str | None]:
@@ -90,6 +121,10 @@ def _session_cells(row: SessionRow) -> tuple[object, ...]:
         None if row.will is None else row.will.hex(),
         row.will_delay_seconds,
     )
+
+
+def _outbound_cells(row: OutboundRow) -> tuple[object, ...]:
+    return (row.number, row.packet_id, row.position, _APART if row.apart else row.released)
 
 
 def _subscription_cells(row: SubscriptionRow) -> tuple[object, ...]:
@@ -148,8 +183,13 @@ def inbound_of(row: Row) -> tuple[int, int]:
 def outbound_of(row: Row) -> OutboundRow:
     """One QoS 2 delivery under way."""
     number, packet_id, position, released = row
+    state = _integer(released)
     return OutboundRow(
-        _integer(number), _integer(packet_id), _integer(position), _integer(released) != 0
+        _integer(number),
+        _integer(packet_id),
+        _integer(position),
+        state not in (0, _APART),
+        state == _APART,
     )
 
 
@@ -157,6 +197,14 @@ def retained_of(row: Row) -> tuple[str, int]:
     """Topic name and position."""
     topic, position = row
     return _text(topic), _integer(position)
+
+
+def kept_of(row: Row) -> tuple[int, bytes]:
+    """Position and piece of an entry that is stored alone."""
+    position, piece = row
+    if not isinstance(piece, bytes):
+        raise TypeError(f"{piece!r} is no entry")
+    return _integer(position), piece
 
 
 def select(table: str) -> str:
@@ -175,7 +223,7 @@ def load(connection: sqlite3.Connection) -> Loaded:
     loaded.inbound = [inbound_of(row) for row in connection.execute(select("inbound"))]
     loaded.outbound = [outbound_of(row) for row in connection.execute(select("outbound"))]
     loaded.retained = [retained_of(row) for row in connection.execute(select("retained"))]
-    loaded.blocks = [block for (block,) in connection.execute("SELECT block FROM log ORDER BY 1")]
+    loaded.blocks = [block for (block,) in connection.execute(_BLOCKS)]
     row = connection.execute(select("meta")).fetchone()
     if row is None:
         raise ValueError("the table meta is empty")

@@ -7,6 +7,9 @@ one kind come as one JSON text. A single statement is a transaction by itself.
 
 from typing import Final
 
+from rookery.records import BLOCK_SHIFT, ENTRIES_PER_BLOCK_MAX
+from rookery.store.blocks import COUNT_SQL, PIECE_SQL
+
 APPLICATION_ID: Final = 0x526F6F6B
 """Marks the file as ours: "Rook"."""
 
@@ -58,6 +61,13 @@ MIGRATIONS: Final = (
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE retained (topic TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    # Smaller blocks, and what is left of one that was trimmed. ``upgrade`` puts the old ones into the new.
+    """
+    ALTER TABLE log RENAME TO log_of_version_1;
+    CREATE TABLE log (block INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+    CREATE TABLE kept (position INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+    UPDATE meta SET next_block = next_block << 14 WHERE next_block > 1;
+    """,
 )
 """The statements that lead from each version to the next; a new file begins at version 0."""
 
@@ -87,8 +97,9 @@ TABLES: Final = {
     "outbound": ("number", "packet_id", "position", "released"),
     "retained": ("topic", "position"),
     "log": ("block", "data"),
+    "kept": ("position", "data"),
 }
-"""The columns of each table."""
+"""The columns of each table. ``kept`` has the entries that are left of blocks that were trimmed."""
 
 KEYS: Final = {
     "meta": 1,
@@ -99,6 +110,7 @@ KEYS: Final = {
     "outbound": 2,
     "retained": 1,
     "log": 1,
+    "kept": 1,
 }
 """How many columns, from the first, are the key of each table."""
 
@@ -106,15 +118,18 @@ OF_SESSIONS: Final = ("sessions", "subscriptions", "progress", "inbound", "outbo
 """The tables whose rows belong to a session, by its ``number``."""
 
 PARTS: Final = (
-    "block",
     "data",
+    "blocks",
     *(table for name in (*OF_SESSIONS, "retained") for table in (name, f"{name}_gone")),
     "blocks_gone",
+    "trimmed",
+    "trimmed_kept",
     "next_block",
     "next_number",
     "alive_at",
 )
-"""What a commit consists of: JSON texts with the new and the removed rows of each kind, and single values."""
+"""What a commit consists of: its blocks in one value and where in it each lies, JSON texts with the new and the
+removed rows of each kind, and single values."""
 
 
 def _upsert(table: str) -> str:
@@ -144,17 +159,36 @@ def _remove_of_session(table: str) -> str:
     return f"DELETE FROM {table} WHERE number IN (SELECT value FROM json_each(new.sessions_gone));"
 
 
+def _kept_of(blocks: str) -> str:
+    return (
+        f"SELECT k.position FROM json_each(new.{blocks}) AS b JOIN kept AS k"
+        f" ON k.position >= b.value << {BLOCK_SHIFT} AND k.position < (b.value + 1) << {BLOCK_SHIFT}"
+    )
+
+
+_INDEX: Final = f"(p.value & {ENTRIES_PER_BLOCK_MAX - 1})"
+
 COMMIT_SETUP: Final = "\n".join(
     [
         "CREATE TEMP VIEW group_commit AS SELECT",
         ", ".join(f"NULL AS {part}" for part in PARTS) + " WHERE 0;",
         "CREATE TEMP TRIGGER group_commit_spread INSTEAD OF INSERT ON group_commit BEGIN",
-        "INSERT INTO log (block, data) SELECT new.block, new.data WHERE new.data IS NOT NULL;",
+        "INSERT INTO log (block, data) SELECT value->>0, substr(new.data, value->>1, value->>2)",
+        "FROM json_each(new.blocks);",
         *(_upsert(table) for table in (*OF_SESSIONS, "retained")),
         *(_remove(table) for table in ("subscriptions", "inbound", "outbound", "retained")),
         # Last, so that nothing stays of a session that is gone.
         *(_remove_of_session(table) for table in OF_SESSIONS),
-        "DELETE FROM log WHERE block IN (SELECT value FROM json_each(new.blocks_gone));",
+        "INSERT INTO kept (position, data)",
+        f"SELECT p.value, {PIECE_SQL.format(index=_INDEX)} FROM json_each(new.trimmed_kept) AS p",
+        f"JOIN log AS l ON l.block = p.value >> {BLOCK_SHIFT} WHERE {_INDEX} < {COUNT_SQL};",
+        f"DELETE FROM kept WHERE position IN ({_kept_of('trimmed')})",
+        "AND position NOT IN (SELECT value FROM json_each(new.trimmed_kept));",
+        f"DELETE FROM kept WHERE position IN ({_kept_of('blocks_gone')});",
+        *(
+            f"DELETE FROM log WHERE block IN (SELECT value FROM json_each(new.{blocks}));"
+            for blocks in ("trimmed", "blocks_gone")
+        ),
         "UPDATE meta SET next_block = max(next_block, new.next_block),",
         "next_number = max(next_number, new.next_number), alive_at = new.alive_at",
         "WHERE new.alive_at IS NOT NULL;",

@@ -24,6 +24,7 @@ from rookery.store.database import (
 from rookery.store.reader import Reader
 from rookery.store.rebuild import check, finish_rename, rebuild
 from rookery.store.rows import load
+from rookery.store.settle import settle
 from rookery.store.writer import Writer
 
 CHECKED: Final = 3
@@ -76,6 +77,10 @@ class SqliteStore:
         assert self._loop is not None, "the store is not open"
         return self._reader.read_blocks(self._loop, blocks)
 
+    def full(self) -> bool:
+        """Whether a message would still not find room, after a commit that failed."""
+        return self._writer.full
+
     def problems(self) -> list[str]:
         """What is wrong with the store now."""
         found = [*self._set_aside, *self._writer.problems()]
@@ -112,6 +117,7 @@ class SqliteStore:
     def _loaded(self) -> Loaded:
         finish_rename(self._directory)
         if self._path.exists():
+            settle(self._path)
             told = self._told()
             if told:
                 return self._rebuilt("; ".join(told[:CHECKED]))

@@ -18,6 +18,7 @@ from rookery.ports import Clock
 from rookery.records import Group
 from rookery.store.database import (
     SYNCHRONOUS,
+    connect_to_read,
     connect_to_write,
     fault_of,
     file_bytes,
@@ -39,6 +40,8 @@ SHRINK_PAGES: Final = 256
 """Pages given back at a time, so that no commit waits long for it."""
 SHRINKS_PER_TICK: Final = 50
 ROOM_BYTES_MIN: Final = 65_536
+SPARE_PART: Final = 64
+"""One part in so many of the bytes allowed must be free before messages are taken again."""
 ALARM_PART: Final = 0.8
 """The part of the bytes allowed from which the operator is told."""
 
@@ -52,6 +55,8 @@ class Writer:
         self.live_bytes: int = 0
         """Bytes of the pages in use, as of the last look and the commits since."""
         self.file_bytes: int = 0
+        self.full: bool = False
+        """Whether messages were refused and there is no sign yet that there is room for them."""
         self._path = path
         self._synchronous = SYNCHRONOUS[durability]
         self._bytes_max = bytes_max
@@ -61,12 +66,22 @@ class Writer:
         self._alive_at = 0.0
         self._refused_bytes = 0
         self._connection: sqlite3.Connection | None = None
+        self._keeper: sqlite3.Connection | None = None
+        """Does nothing but stay open: see ``connect``."""
         self._queue: SimpleQueue[tuple[Group, Done] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def connect(self) -> sqlite3.Connection:
-        """Open the connection; raises ``sqlite3.Error`` or ``StoreFault``. Off the loop."""
+        """Open the connection; raises ``sqlite3.Error`` or ``StoreFault``. Off the loop.
+
+        As long as anybody has the database open SQLite remembers where the log ends. Were this the only
+        connection, then closed after a commit that failed, the next one would read the log to know, take
+        what the failed commit had written for done, and build upon what no sync has brought to the disk.
+        """
         self._connection = connect_to_write(self._path, self._synchronous)
+        if self._keeper is None:
+            self._keeper = connect_to_read(self._path)
+            self._keeper.execute("SELECT count(*) FROM meta").fetchone()
         self._measure(self._connection)
         return self._connection
 
@@ -88,6 +103,9 @@ class Writer:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.close()
         self._disconnect()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -112,7 +130,7 @@ class Writer:
 
     def _committed(self, group: Group) -> StoreFault | None:
         """Make one group durable, all or nothing."""
-        self._next_block = max(self._next_block, group.block + 1 if group.entries else 0)
+        self._next_block = max(self._next_block, group.next_block() if group.entries else 0)
         if group.sessions:
             self._next_number = max(self._next_number, max(group.sessions) + 1)
         try:
@@ -120,20 +138,29 @@ class Writer:
             self._check_room(connection, group)
             connection.execute(COMMIT, self._cells(group))
         except (sqlite3.Error, OSError, OverflowError) as error:
-            self._refused_bytes = group.entry_bytes
+            self._refuse(group)
             return self._failed(error)
         except StoreFault as fault:
-            self._refused_bytes = group.entry_bytes
+            self._refuse(group)
             self.problem = str(fault)
             return fault
-        self.problem = None
         self.live_bytes += group.entry_bytes
+        if group.entries or not self.full:
+            self.problem = None
+            self.full = False
+        else:
+            self._look_for_room(connection)
         return None
+
+    def _refuse(self, group: Group) -> None:
+        if group.entries:
+            self.full = True
+            self._refused_bytes = group.entry_bytes
 
     def _cells(self, group: Group) -> list[str | bytes | int | float | None]:
         now = self._wall()
         # What is gone must not be all that told the highest number.
-        removes = len(group.finished_blocks) > 0 or None in group.sessions.values()
+        removes = bool(group.finished_blocks or group.trimmed) or None in group.sessions.values()
         alive: float | None = None
         if removes or not 0 <= now - self._alive_at < ALIVE_SECONDS:
             alive = self._alive_at = now
@@ -182,13 +209,11 @@ class Writer:
                 (self._next_block, self._next_number, self._alive_at),
             )
             self._shrink(connection)
-            self._measure(connection)
+            self._look_for_room(connection)
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
         except StoreFault as fault:
             self.problem = str(fault)
-        else:
-            self._look_for_room()
 
     def _shrink(self, connection: sqlite3.Connection) -> None:
         """Give free pages back, unless a commit waits."""
@@ -201,14 +226,24 @@ class Writer:
             if not self._queue.empty():
                 return
 
-    def _look_for_room(self) -> None:
-        """Forget the problem once the commit that failed would find room: the next one may be far off."""
-        if self.problem is None:
+    def _look_for_room(self, connection: sqlite3.Connection) -> None:
+        """Measure; forget the problem once the commit that failed would find room, and some to spare.
+
+        Each refusal costs clients their links, so it must not come again with the next message.
+        """
+        try:
+            self._measure(connection)
+            room = shutil.disk_usage(self._path.parent).free
+        except (sqlite3.Error, OSError):
             return
-        room = shutil.disk_usage(self._path.parent).free
-        enough = room >= 2 * self._refused_bytes + ROOM_BYTES_MIN
-        if enough and self.live_bytes + self._refused_bytes <= self._bytes_max:
+        bytes_max = self._bytes_max
+        wanted = min(self._refused_bytes + bytes_max // SPARE_PART, bytes_max // 4)
+        if self.problem is None or (
+            room >= 2 * self._refused_bytes + ROOM_BYTES_MIN
+            and self.live_bytes + wanted <= bytes_max
+        ):
             self.problem = None
+            self.full = False
 
     def _measure(self, connection: sqlite3.Connection) -> None:
         self.live_bytes, _ = page_bytes(connection)

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from rookery.auth.breaker import Breaker
 from rookery.auth.http import HttpSource, Service
 from rookery.auth.source import NotKnown
-from rookery.auth.web import client_context, make_client
+from rookery.auth.tls_client import client_context
+from rookery.auth.web import make_client
 from rookery.mqtt.types import ReasonCode
 from rookery.ports import Accepted, Grant, PeerCertificate, Refused
 from tests.support.sources import TurnedClock, accepted, attempt, refusal, verdict_of

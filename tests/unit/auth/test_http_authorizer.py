@@ -6,7 +6,8 @@ from rookery.auth.breaker import Breaker
 from rookery.auth.http import Service
 from rookery.auth.http_authorizer import HttpAuthorizer
 from rookery.auth.questions import Question
-from rookery.auth.web import client_context, make_client
+from rookery.auth.tls_client import client_context
+from rookery.auth.web import make_client
 from rookery.ports import Decision, Principal
 from tests.support.engine import FakeClock
 from tests.support.web_server import CUT, GARBAGE, HANG, RESET, Reply, as_json, web_server

@@ -20,8 +20,9 @@ from rookery.auth.jwt_keys import (
     public_key,
     secret_key,
 )
-from rookery.auth.source import SourceFault
-from rookery.auth.web import WebFault, client_context
+from rookery.auth.tls_client import client_context
+from rookery.auth.watch import FileFault
+from rookery.auth.web import WebFault
 from tests.support.certificates import Authority, make_certificates
 from tests.support.sources import TurnedClock
 from tests.support.tokens import jwk, jwks, private_pem, public_pem
@@ -178,7 +179,7 @@ class TestKeys:
     def test_a_file_must_be_there_at_the_start(self, tmp_path: Path):
         async def main() -> None:
             keys = Keys(from_file(tmp_path / "no", key_set_of), TurnedClock(), 0)
-            with pytest.raises(SourceFault, match="cannot be read"):
+            with pytest.raises(FileFault, match="cannot be read"):
                 await keys.start()
 
         asyncio.run(main())

@@ -3,23 +3,16 @@
 import asyncio
 import re
 from base64 import b64decode
-from typing import Any
 
 import pytest
 from scramp import ScramClient, ScramMechanism
 
-from rookery.auth.scram import (
-    DATA_BYTES_MAX,
-    ScramExchange,
-    ScramSource,
-    ScramUser,
-    VerifierFault,
-    make_verifier,
-    parse_verifier,
-)
+from rookery.auth.scram import DATA_BYTES_MAX, ScramSource, ScramUser
+from rookery.auth.scram_verifier import make_verifier
 from rookery.auth.source import NotKnown
 from rookery.mqtt.types import ReasonCode
 from rookery.ports import Accepted, Challenge, Refused
+from tests.support.scram import begin, by_client, step
 from tests.support.sources import attempt
 
 MECHANISMS = ["SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -39,33 +32,6 @@ def users() -> list[ScramUser]:
         ScramUser("ann", make_verifier("secret", mechanism), superuser=True, groups=frozenset("g"))
         for mechanism in MECHANISMS
     ]
-
-
-def step(exchange: ScramExchange, data: str | bytes | None) -> Any:
-    raw = data.encode() if isinstance(data, str) else data
-    return asyncio.run(exchange.step(raw))
-
-
-def begin(source: ScramSource, mechanism: str = "SCRAM-SHA-256") -> ScramExchange:
-    exchange = source.begin(mechanism, attempt())
-    assert isinstance(exchange, ScramExchange)
-    return exchange
-
-
-def by_client(
-    source: ScramSource, name: str, password: str, mechanism: str = "SCRAM-SHA-256"
-) -> tuple[str, Any]:
-    """The challenge and the verdict that a client of another maker gets; it checks our own proof."""
-    client = ScramClient([mechanism], name, password)
-    exchange = begin(source, mechanism)
-    challenge = step(exchange, client.get_client_first())
-    assert isinstance(challenge, Challenge), challenge
-    client.set_server_first(challenge.data.decode())
-    verdict = step(exchange, client.get_client_final())
-    if isinstance(verdict, Accepted):
-        assert verdict.data is not None
-        client.set_server_final(verdict.data.decode())
-    return challenge.data.decode(), verdict
 
 
 def test_the_exchange_of_the_rfc(monkeypatch):
@@ -118,20 +84,6 @@ def test_nobody_has_the_same_salt_each_time_and_after_a_restart():
 def test_nobodys_iterations_are_somebodys():
     known = [ScramUser("ann", make_verifier("secret", "SCRAM-SHA-256", 5000))]
     assert by_client(ScramSource(known), "bob", "x")[0].endswith("i=5000")
-
-
-def test_users_from_elsewhere():
-    (user, _) = users()
-    asked = []
-
-    def find(name: str, mechanism: str) -> ScramUser | None:
-        asked.append((name, mechanism))
-        return user if name == "ann" else None
-
-    source = ScramSource([], find)
-    assert isinstance(by_client(source, "ann", "secret")[1], Accepted)
-    assert isinstance(by_client(source, "bob", "secret")[1], Refused)
-    assert asked == [("ann", "SCRAM-SHA-256"), ("bob", "SCRAM-SHA-256")]
 
 
 def test_names_are_prepared():
@@ -194,46 +146,6 @@ class TestCheats:
     def test_a_client_that_knows_of_channel_binding(self):
         verdict = step(begin(ScramSource(users())), "y,,n=ann,r=abc")
         assert isinstance(verdict, Challenge)
-
-
-class TestVerifiers:
-    @pytest.mark.parametrize("mechanism", MECHANISMS)
-    def test_are_read_as_they_are_written(self, mechanism):
-        made = make_verifier("secret", mechanism)
-        assert parse_verifier(str(made)) == made
-        assert made.matches("secret")
-        assert not made.matches("Secret")
-        assert not made.matches("\u0007")
-        assert "secret" not in repr(made)
-        assert str(made) != str(make_verifier("secret", mechanism))
-
-    def test_the_form_is_that_of_postgresql(self):
-        text = str(make_verifier("secret", "SCRAM-SHA-256", 4096, bytes(range(16))))
-        assert text.startswith("SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==$")
-
-    @pytest.mark.parametrize(
-        ("change", "fault"),
-        [
-            (("SCRAM-SHA-256", "SCRAM-SHA-1"), "it is not"),
-            (("SCRAM-SHA-256", "SCRAM-SHA-512"), "64 bytes"),
-            ((":", ""), "it is not"),
-            (("4096", "4095"), "4095 iterations"),
-            (("4096", "99999999"), "iterations"),
-            (("AAECAwQFBgcICQoLDA0ODw==", "AAEC"), "salt"),
-            (("AAECAwQFBgcICQoLDA0ODw==", "AAE!"), "base64"),
-        ],
-    )
-    def test_that_are_wrong(self, change, fault):
-        text = str(make_verifier("secret", "SCRAM-SHA-256", 4096, bytes(range(16))))
-        with pytest.raises(VerifierFault, match=fault):
-            parse_verifier(text.replace(*change, 1))
-
-    def test_that_cannot_be_made(self):
-        for arguments in (("secret", "SCRAM-SHA-256", 100), ("\u0007",)):
-            with pytest.raises(VerifierFault):
-                make_verifier(*arguments)
-        with pytest.raises(VerifierFault):
-            ScramSource([ScramUser("\u0007", make_verifier("secret"))])
 
 
 def test_the_rest_of_a_source():

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from rookery.auth.tls_client import client_context
 from rookery.auth.web import (
     RESPONSE_BYTES_MAX,
     WebFault,
     ask,
-    client_context,
     make_client,
     place_of,
 )

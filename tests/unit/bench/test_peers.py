@@ -140,3 +140,15 @@ def test_each_rookery_has_its_durability_in_its_own_folder(
     config = json.loads((tmp_path / "rookery.yaml").read_text())
     kept = {} if durability == "memory" else {"directory": str(tmp_path / "store")}
     assert config["store"] == {"durability": durability} | kept
+
+
+@pytest.mark.parametrize(
+    ("name", "open_to_all"), [("rookery-open", True), ("rookery-guarded", False)]
+)
+def test_who_is_let_in_by_name(name: str, open_to_all: bool, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={source_folder()} exec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    with find_peer(name, str(python), None).running(None) as broker:
+        assert not refused(broker, "bench", "rookery-bench")
+        assert refused(broker, "bench", "wrong") is not open_to_all

@@ -11,6 +11,7 @@ from rookery_bench.report import (
     build,
     detail,
     durable,
+    guarded,
     summary,
     tables,
 )
@@ -197,3 +198,17 @@ def test_the_terminal_table_has_all_lines() -> None:
     table = as_table(cells, "a title")
     assert table.row_count == 1
     assert [column.header for column in table.columns] == cells[0]
+
+
+@pytest.mark.parametrize(
+    ("checked", "cost", "met"), [(1.09, "+9.0%", "yes"), (1.11, "+11.0%", "NO")]
+)
+def test_what_access_control_costs(checked: float, cost: str, met: str) -> None:
+    found = report(
+        runs("qos0_1to1", "rookery-open", 1.0),
+        runs("qos0_1to1", "rookery-guarded", checked),
+        runs("qos1_1to1", "rookery", 1.0),
+    )
+    _, *lines = guarded(found)
+    assert [line[-3:] for line in lines] == [[cost, "<= 10%", met]]
+    assert "What authentication and authorization cost" in dict(tables(found))

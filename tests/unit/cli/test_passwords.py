@@ -2,13 +2,15 @@ import os
 import pty
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from rookery.auth.passwords import HASHES, parse_hash
+from rookery.auth.scram_verifier import parse_verifier
 from rookery.cli.main import app
-from rookery.cli.passwords import Algorithm
+from rookery.cli.passwords import Algorithm, Printed
 from tests.support.command import command
 
 runner = CliRunner()
@@ -22,6 +24,16 @@ def matches(output: str, password: bytes) -> bool:
 
 def test_the_names_are_those_of_the_hashes():
     assert [each.value for each in Algorithm] == list(HASHES)
+    assert [*HASHES, "scram-sha-256", "scram-sha-512"] == list(get_args(Printed))
+
+
+@pytest.mark.parametrize("algorithm", ["scram-sha-256", "scram-sha-512"])
+def test_verifiers_for_scram(algorithm: str):
+    options = ["--password-stdin", "--algorithm", algorithm]
+    done = runner.invoke(app, ["user", "hash", *options], input="secret\n")
+    verifier = parse_verifier(done.stdout.strip())
+    assert verifier.mechanism == algorithm.upper()
+    assert verifier.matches("secret")
 
 
 @pytest.mark.parametrize("line", [b"secret\nmore", b"secret\r\n", b"secret"])
@@ -43,6 +55,7 @@ def test_from_standard_input_and_from_a_file(tmp_path: Path, line: bytes):
         (b"\n", "sha256", "an empty password is none"),
         (b"\xff\n", "sha256", "the password is not UTF-8"),
         (b"x" * 73, "bcrypt", "at most 72 bytes"),
+        (b"a\x07", "scram-sha-256", "control characters"),
     ],
 )
 def test_what_is_no_password(line: bytes, algorithm: str, complaint: str):

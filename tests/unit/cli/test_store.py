@@ -19,7 +19,7 @@ def test_stats_for_people_and_programs(tmp_path: Path):
     fill(tmp_path)
     done = run(tmp_path, "stats")
     assert done.exit_code == 0
-    assert "messages       4 in 2 blocks\n" in done.output
+    assert "messages       4: 0 alone, the others in 2 blocks\n" in done.output
     found = json.loads(run(tmp_path, "stats", "--json").output)
     assert (found["sessions"], found["owed"], found["directory"]) == (2, 5, str(tmp_path))
 

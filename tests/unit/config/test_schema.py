@@ -43,6 +43,10 @@ def test_passwords_are_secret_and_so_is_what_holds_them():
     assert secret == [
         f"broker.auth.users.{ENTRY}.password",
         f"listeners.{ENTRY}.tls.password",
+        "authentication.jwt.secret",
+        f"authentication.http.headers.{ENTRY}.value",
+        f"authentication.scram.users.{ENTRY}.verifier",
+        "authentication.ldap.bind_password",
         f"authorization.http.headers.{ENTRY}.value",
     ]
     assert setting_at(("broker", "auth")).holds_secret()

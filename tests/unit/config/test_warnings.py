@@ -5,6 +5,7 @@ from typing import Any
 import bcrypt
 import pytest
 
+from rookery.auth.scram_verifier import make_verifier
 from rookery.config.models import Config
 from rookery.config.warnings import warnings
 
@@ -99,6 +100,43 @@ def test_a_password_file_that_is_not_used():
     assert warning.startswith("authentication.password_file is not used")
     asking = [{**LOOPBACK[0], "authentication": ["password_file"]}]
     assert told(authentication={"password_file": "f"}, listeners=asking) == []
+
+
+LDAP = {"url": "ldap://directory.example", "base": "dc=x"}
+
+
+@pytest.mark.parametrize(
+    ("source", "settings"),
+    [
+        ("jwt", {"secret": "s" * 32}),
+        ("http", {"url": "https://h.example"}),
+        ("certificate", {}),
+        ("scram", {"users": [{"username": "a", "verifier": str(make_verifier("x"))}]}),
+        ("ldap", {**LDAP, "starttls": True}),
+    ],
+)
+def test_sources_that_are_not_asked(source, settings):
+    (warning,) = told(authentication={source: settings})
+    assert warning.startswith(f"authentication.{source} is not used")
+    assert told(authentication={source: settings, "order": [source]}) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "setting"),
+    [
+        ("jwt", {"jwks_url": "http://keys.example/"}, "jwks_url"),
+        ("http", {"url": "http://192.0.2.1/auth"}, "http.url"),
+        ("ldap", LDAP, "ldap.url"),
+    ],
+)
+def test_what_goes_in_clear_to_another_machine(source, settings, setting):
+    (warning,) = told(authentication={source: settings, "order": [source]})
+    assert setting in warning and "in clear" in warning
+    text = str(settings.get("url") or settings.get("jwks_url"))
+    name = "url" if "url" in settings else "jwks_url"
+    for safe in (text.replace("://", "s://"), text.partition("://")[0] + "://127.0.0.1"):
+        changed = {**settings, name: safe}
+        assert told(authentication={source: changed, "order": [source]}) == []
 
 
 def test_hashes_that_are_soon_guessed():

@@ -253,6 +253,12 @@ class TestPasswords:
         assert [line["detail"] for line in logs] == ["the password is wrong"]
         assert engine.broker.registry.actors == {}
 
+    def test_a_token_given_as_a_name_is_not_logged_whole(self):
+        engine = Engine(authenticator=FakeAuthenticator(NO))
+        with capture_logs() as logs:
+            engine.ask(connect("a", username="eyJhIjoxfQ.eyJiIjoyfQ.signature"))
+        assert [line["username"] for line in logs] == ["eyJhIjoxfQ.eyJiIjoyfQ."]
+
     def test_what_was_sent_behind_a_refused_connect_is_not_done(self):
         engine = Engine(authenticator=FakeAuthenticator(YES, NO))
         reader = engine.connect("r")

@@ -190,12 +190,12 @@ class TestAcknowledgementsWaitForTheCommit:
         assert peer.closed
 
     @pytest.mark.clause("5.0:MQTT-3.14.0-1")
-    def test_a_client_that_has_no_connack_is_told_nothing(self):
+    def test_a_client_that_has_no_connack_is_refused_by_one(self):
         engine = Engine(FakeStore())
         peer, answers = engine.ask(connect("c", session_expiry_interval=60))
         assert answers == []
         engine.complete(OSError("full"))
-        assert peer.io.written == b""
+        assert said(peer.take()) == ["CONNACK 0x97"]
         assert peer.closed
 
     def test_what_was_to_come_after_it_goes_with_it(self):

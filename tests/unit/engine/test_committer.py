@@ -72,6 +72,19 @@ class TestGroups:
         assert [len(group.entries) for group in rig.store.groups] == [2, 1]
         assert [group.block for group in rig.store.groups] == [1, 2]
 
+    def test_one_with_many_messages_takes_the_blocks_it_needs(self):
+        rig = Rig()
+        many = [rig.append() for _ in range(ENTRIES_PER_BLOCK_MAX + 1)]
+        assert many[-1] == position_of(2, 0)
+        rig.committer.release(many[-1])
+        assert rig.committer.group.finished_blocks == [], "it is not written yet"
+        rig.commit()
+        assert rig.store.groups[0].finished_blocks == [2]
+        assert rig.append() == position_of(3, 0)
+        rig.commit()
+        assert sorted(rig.store.blocks) == [1, 3]
+        assert len(rig.store.blocks[1]) == ENTRIES_PER_BLOCK_MAX
+
     def test_one_is_under_way_while_the_next_collects(self):
         rig = Rig()
         rig.append()
@@ -186,13 +199,6 @@ class TestWaiting:
         rig.store.complete()
         assert rig.committer.idle()
 
-    def test_a_full_block_takes_no_more(self):
-        rig = Rig()
-        rig.committer.group.entries.extend([b""] * (ENTRIES_PER_BLOCK_MAX - 1))
-        assert not rig.committer.crowded()
-        rig.append()
-        assert rig.committer.crowded()
-
     def test_room_is_told_once_when_a_commit_is_done(self):
         rig, waiter = Rig(), Patient()
         rig.append(b"x" * PENDING_BYTES_MAX)
@@ -215,10 +221,10 @@ class TestReferences:
         rig.commit()
         for position in (first, second):
             rig.committer.release(position)
-        assert rig.committer.referred(1)
+        assert rig.committer.references.holds(1)
         assert rig.committer.group.finished_blocks == []
         rig.committer.release(first)
-        assert not rig.committer.referred(1)
+        assert not rig.committer.references.holds(1)
         rig.committer.finish(0.0)
         rig.store.complete()
         assert rig.store.blocks == {}

@@ -14,7 +14,7 @@ from rookery.engine.stats import (
 from rookery.mqtt.packets import PingReq, PubAck, PubRel
 from rookery.mqtt.types import V3_1_1, V5
 from rookery.records import Entry, Group, block_of, decode_message, index_of
-from tests.support.engine import Engine, FakeAuthorizer, FakeStore, props, publish, said, will
+from tests.support.engine import Engine, FakeAuthorizer, FakeStore, Peer, props, publish, said, will
 
 
 def decoded(group: Group) -> list[Entry]:
@@ -332,6 +332,8 @@ class TestRetain:
             engine.complete_all()
             ((_, position),) = store.content.retained.items()
             assert store.blocks[block_of(position)][index_of(position)].endswith(payload)
+        engine.wait(1)
+        engine.complete_all()
         assert len(store.blocks) == 1, "what was replaced is gone"
         for _ in range(2):
             client.publish("t", b"", retain=True)
@@ -544,6 +546,105 @@ class TestWhileNothingCanBeKept:
         writer.publish("t", b"m", qos, packet_id=1, dup=True)
         reader, more = engine.connect_more("r", **lasting)
         assert said(more) == [f"PUBLISH t=m q{qos} #1"]
+
+    def full(self) -> tuple[Engine, FakeStore, Peer]:
+        """A broker on a full disk; its writer retained "old" on ``x`` before."""
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        engine.connect("w").publish("x", b"old", 1, packet_id=1, retain=True)
+        store.is_full = True
+        return engine, store, engine.connect("w")
+
+    def test_a_retained_message_that_found_no_room_keeps_nothing_else_from_the_disk(self):
+        engine, store, writer = self.full()
+        writer.publish("x", b"new", 1, packet_id=2, retain=True)
+        reader = engine.connect("r", session_expiry_interval=60)
+        assert not reader.closed
+        engine.wait(1)
+        assert len(store.content.sessions) == 1
+        again = Engine.restart(store)
+        assert said(again.connect("c").subscribe("x")) == ["PUBLISH x=old retain"]
+
+    def test_and_is_kept_once_there_is_room(self):
+        engine, store, writer = self.full()
+        writer.publish("x", b"new", 1, packet_id=2, retain=True)
+        engine.wait(1)
+        store.is_full = False
+        engine.wait(2)
+        assert len(store.blocks) == 1
+        again = Engine.restart(store)
+        assert said(again.connect("c").subscribe("x")) == ["PUBLISH x=new retain"]
+
+    def test_one_that_is_cleared_meanwhile_is_gone(self):
+        engine, store, writer = self.full()
+        writer.publish("x", b"new", 1, packet_id=2, retain=True)
+        engine.broker.publish("x", b"", retain=True)
+        engine.settle()
+        engine.wait(1)
+        store.is_full = False
+        engine.wait(2)
+        assert store.blocks == store.content.retained == {}
+
+    def test_messages_are_refused_until_there_is_room(self):
+        engine, store, writer = self.full()
+        writer.publish("x", b"new", 1, packet_id=2, retain=True)
+        engine.wait(5)
+        commits_failed = engine.stats.commits_failed
+        writer = engine.connect("w")
+        assert said(writer.publish("x", b"n", 1, packet_id=3, retain=True)) == ["PUBACK #3 0x97"]
+        assert engine.stats.commits_failed == commits_failed
+        store.is_full = False
+        engine.wait(1)
+        assert said(writer.publish("x", b"n", 1, packet_id=3, retain=True)) == ["PUBACK #3 0x10"]
+
+    @pytest.mark.parametrize("seen_failing", [False, True])
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_a_will_waits_for_room(self, seen_failing, crash):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        engine.connect("r", session_expiry_interval=60).subscribe("w", qos=1)
+        engine.broker.registry.actors["r"].client.lost()
+        dying = engine.connect("c", will=will("w", qos=1))
+        store.is_full = True
+        if seen_failing:
+            engine.connect("x").publish("y", b"m", 1, packet_id=1, retain=True)
+        dying.drop()
+        engine.wait(5)
+        if crash:
+            engine = Engine.restart(store)
+        store.is_full = False
+        engine.wait(2)
+        if not crash:
+            engine = Engine.restart(store)  # A will that was kept is not published again.
+        _, more = engine.connect_more("r", clean_start=False, session_expiry_interval=60)
+        assert said(more) == ["PUBLISH w=gone q1 #1"]
+
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_what_could_not_be_handed_over_is_not_lost(self, crash):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        lasting = {"session_expiry_interval": 60, "clean_start": False, "receive_maximum": 1}
+        one, two = [engine.connect(name, **lasting) for name in "ab"]
+        for member in (one, two):
+            member.subscribe("$share/g/t", qos=1)
+        writer = engine.connect("w")
+        for n in range(2):
+            writer.publish("t", b"%d" % n, 1, packet_id=n + 1)
+        assert said(one.take()) == ["PUBLISH t=0 q1 #1"]
+        store.is_full = True
+        one.drop()
+        engine.wait(5)
+        assert said(two.take()) == ["PUBLISH t=1 q1 #1"]
+        assert two.send(PubAck(1)) == []
+        if crash:
+            engine = Engine.restart(store)
+            store.is_full = False
+            _, more = engine.connect_more("a", **lasting)
+            assert said(more) == ["PUBLISH t=0 q1 #1 dup"]
+            return
+        store.is_full = False
+        engine.wait(2)
+        assert said(two.take()) == ["PUBLISH t=0 q1 #2"]
 
 
 def test_a_turn_that_delivered_enough_is_full():

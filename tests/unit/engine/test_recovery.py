@@ -15,7 +15,7 @@ from rookery.mqtt.packets import (
 )
 from rookery.mqtt.types import V3_1_1, V5
 from rookery.records import OutboundRow
-from tests.support.engine import Engine, FakeStore, Peer, connect, said, will
+from tests.support.engine import Engine, FakeStore, Peer, connect, publish, said, will
 
 LASTING = {"session_expiry_interval": 1_000, "clean_start": False}
 
@@ -145,6 +145,28 @@ class TestSubscriptions:
         assert sorted(got) == [b"0", b"1", b"2", b"3"]
         node.engine.connect("w").publish("t", b"4", 1, packet_id=1)
 
+    def test_a_member_of_two_share_groups_has_each_copy_as_its_own_allows(self):
+        node = Node()
+        reader = node.connect("r")
+        reader.subscribe("$share/g/t", qos=1, identifier=1)
+        reader.subscribe("$share/h/t", qos=2, identifier=2)
+        reader.drop()
+        node.engine.connect("w").publish("t", b"m", 2, packet_id=1)
+        node.restart()
+        _, more = node.resume("r")
+        copies = sorted((each.qos, each.properties.subscription_identifiers) for each in more)
+        assert copies == [(1, [1]), (2, [2])]
+
+    def test_a_copy_is_owed_by_the_shared_subscription_it_came_by_alone(self):
+        node = Node()
+        reader = node.connect("r")
+        reader.subscribe("$share/g/t", "$share/h/t", qos=1)
+        node.engine.connect("w").publish("t", b"m", 1, packet_id=1)
+        assert len(reader.take()) == 2
+        reader.send(Unsubscribe(1, ["$share/h/t"]))
+        node.restart()
+        assert said(node.resume("r")[1]) == ["PUBLISH t=m q1 #1 dup"]
+
 
 class TestMessages:
     def test_come_in_order_with_what_they_had(self):
@@ -235,6 +257,21 @@ class TestMessages:
         node.restart()
         assert [packet.payload for packet in node.resume("r")[1]] == [b"0", b"1", b"2"]
 
+    def test_what_is_over_the_limits_does_not_take_the_rest_of_its_block_along(self):
+        node = Node()
+        offline(node, "a", "t/a")
+        offline(node, "b", "t/b")
+        writer = node.engine.connect("w")
+        first = publish("t/a", b"x" * 50, 1, packet_id=1)
+        writer.send(first, publish("t/b", b"x", 1, packet_id=2))
+        assert len(node.store.blocks) == 1
+        node.changed = {"queue_bytes_max": 20}
+        node.restart()
+        node.settle_progress()
+        node.restart()
+        assert node.resume("a")[1] == []
+        assert len(node.resume("b")[1]) == 1
+
     def test_a_damaged_entry_costs_itself_alone(self):
         node = Node()
         offline(node)
@@ -320,6 +357,68 @@ class TestExactlyOnce:
         node = Node()
         number = node.connect("r").actor.number
         node.store.content.outbound[number, 3] = OutboundRow(number, 3, position, False)
+        node.restart()
+        assert said(node.resume("r")[1]) == ["PUBREL #3"]
+
+
+class TestRetainedUnderWay:
+    """Sent with QoS 2 because of a subscription, as the retained message of its topic."""
+
+    def begin(self, node: Node) -> Peer:
+        node.engine.connect("w").publish("a", b"m", 2, packet_id=1, retain=True)
+        reader = node.connect("r")
+        reader.subscribe("t", qos=2)
+        for n in (1, 2):
+            node.engine.connect("w").publish("t", b"%d" % n, n, packet_id=1)
+        assert said(reader.take()) == ["PUBLISH t=1 q1 #1", "PUBLISH t=2 q2 #2"]
+        reader.send(PubAck(1), PubRec(2))
+        reader.send(PubComp(2))
+        node.settle_progress()
+        assert said(reader.subscribe("a", qos=2)) == ["PUBLISH a=m q2 #3 retain"]
+        return reader
+
+    @pytest.mark.clause("5.0:MQTT-4.3.3-6", "5.0:MQTT-4.4.0-1")
+    @pytest.mark.parametrize("what", [None, b"other", b""])
+    def test_is_sent_again_to_its_end_whatever_is_retained_now(self, what):
+        node = Node()
+        self.begin(node)
+        if what is not None:
+            node.engine.connect("w").publish("a", what, retain=True)
+            node.settle_progress()
+        node.restart()
+        reader, more = node.resume("r")
+        assert said(more) == ["PUBLISH a=m q2 #3 dup retain"]
+        reader.send(PubRec(3))
+        reader.send(PubComp(3))
+        node.engine.connect("w").publish("a", b"", retain=True)
+        node.settle_progress()
+        node.settle_progress()
+        assert (node.store.content.outbound, node.store.blocks) == ({}, {})
+
+    def test_brings_nothing_back_that_is_acknowledged(self):
+        node = Node()
+        offline(node, "keeps the log", "#")
+        self.begin(node)
+        for _ in range(2):
+            node.settle_progress()
+            node.restart()
+            _, more = node.resume("r")
+            assert said(more) == ["PUBLISH a=m q2 #3 dup retain"]
+
+    def test_ends_with_its_session(self):
+        node = Node()
+        reader = self.begin(node)
+        node.engine.connect("w").publish("a", b"", retain=True)
+        reader.drop()
+        node.engine.broker.registry.expire(node.engine.broker.registry.actors["r"])
+        node.engine.turn()
+        node.settle_progress()
+        assert node.store.blocks == {}
+
+    def test_without_its_entry_its_identifier_is_let_go_of(self):
+        node = Node()
+        self.begin(node)
+        node.store.blocks.clear()
         node.restart()
         assert said(node.resume("r")[1]) == ["PUBREL #3"]
 

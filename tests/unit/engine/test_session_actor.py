@@ -9,8 +9,17 @@ from rookery.engine.stats import (
     DROP_PACKET_TOO_LARGE,
     DROP_QUEUE_FULL,
 )
-from rookery.mqtt.packets import PubAck, PubComp, PubRec, Subscribe, SubscriptionRequest
-from tests.support.engine import Engine, Peer, publish, said
+from rookery.mqtt.packets import (
+    PingReq,
+    PubAck,
+    PubComp,
+    PubRec,
+    PubRel,
+    Subscribe,
+    SubscriptionRequest,
+)
+from rookery.mqtt.types import V3_1_1, V5
+from tests.support.engine import Engine, FakeStore, Peer, connect, publish, said, will
 
 
 def pair(qos: int = 1, reader: dict | None = None, **settings) -> tuple[Peer, Peer]:
@@ -266,4 +275,177 @@ def test_what_a_client_with_a_smaller_limit_takes_no_more_is_let_go_of():
     block = engine.broker.committer.group.block
     engine.connect("r", clean_start=False, session_expiry_interval=100, maximum_packet_size=200)
     assert engine.stats.dropped["packet_too_large"] == 1
-    assert not any(engine.broker.committer.referred(each) for each in range(block + 2))
+    assert not any(engine.broker.committer.references.holds(each) for each in range(block + 2))
+
+
+LASTING = {"session_expiry_interval": 60, "clean_start": False}
+
+
+def pass_time(engine: Engine, store: FakeStore, seconds: int = 2) -> None:
+    """Let time pass in which commits are done, or fail."""
+    for _ in range(seconds):
+        engine.wait(1)
+        engine.complete_all()
+
+
+class TestWhileNothingCanBeKept:
+    def broken(self, qos: int = 1, **asked) -> tuple[Engine, FakeStore, Peer]:
+        """A broker whose disk takes nothing any more, and its reader, gone, who is owed three messages."""
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        reader = engine.connect("r", **LASTING, **asked)
+        reader.subscribe("t", qos=qos)
+        send(engine.connect("w"), 3, qos)
+        reader.drop()
+        engine.wait(1)
+        self.break_down(engine, store)
+        return engine, store, reader
+
+    def break_down(self, engine: Engine, store: FakeStore) -> None:
+        store.at_once, store.is_broken = False, True
+        engine.publish_kept("other")
+        engine.complete_all()
+        assert engine.broker.committer.stuck
+
+    def mend(self, store: FakeStore) -> None:
+        store.is_broken = False
+        if store.waiting:
+            store.complete()
+        store.at_once = True
+
+    def ask(self, engine: Engine, *asked, **more) -> tuple[Peer, list[str]]:
+        """Connect, have commits fail, and tell what the answer was."""
+        peer, answers = engine.ask(connect(*asked, **more))
+        assert answers == [], "it waits"
+        engine.complete_all()
+        return peer, said(peer.take())
+
+    def test_a_client_gets_what_it_is_owed_and_its_acknowledgements_count(self):
+        engine, store, _ = self.broken()
+        failed = engine.stats.commits_failed
+        reader, more = engine.connect_more("r", receive_maximum=2, **LASTING)
+        assert said(more) == ["PUBLISH t=1 q1 #1 dup", "PUBLISH t=2 q1 #2 dup"]
+        assert said(reader.send(PubAck(1), PubAck(2))) == ["PUBLISH t=3 q1 #3 dup"]
+        assert said(reader.send(PubAck(3), PingReq())) == ["PINGRESP"]
+        pass_time(engine, store, 5)
+        assert engine.stats.commits_failed > failed
+        assert not reader.closed
+        self.mend(store)
+        pass_time(engine, store, 2)
+        assert [entry[-4:] for entries in store.blocks.values() for entry in entries] == [b"kept"]
+        (row,) = store.content.sessions.values()
+        assert row.detached_at_wall is None
+
+    def test_a_subscription_that_is_durable_is_granted_again(self):
+        engine, _, _ = self.broken()
+        reader, _ = engine.connect_more("r", **LASTING)
+        assert said(reader.send(Subscribe(1, [SubscriptionRequest("t", 1)]))) == ["SUBACK 0x01"]
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            {"session_expiry_interval": 61},
+            {"session_expiry_interval": 60, "will": will("gone")},
+            {"session_expiry_interval": 60, "clean_start": True},
+        ],
+    )
+    def test_a_new_promise_is_refused_and_what_was_promised_stays(self, asked):
+        engine, _, _ = self.broken()
+        watcher = engine.connect("watch")
+        watcher.subscribe("gone")
+        peer, answer = self.ask(engine, "r", **({"clean_start": False} | asked))
+        assert answer == ["CONNACK 0x97"]
+        assert peer.closed
+        assert watcher.take() == [], "a client that was not let in has no will"
+        if not asked.get("clean_start"):
+            _, more = engine.connect_more("r", **LASTING)
+            assert len(more) == 3
+
+    @pytest.mark.parametrize(("version", "code"), [(V5, 0x97), (V3_1_1, 0x88)])
+    def test_a_new_session_is_refused_and_is_none(self, version, code):
+        engine, store, _ = self.broken()
+        asked = {"session_expiry_interval": 60} if version == V5 else {}
+        peer, answer = self.ask(engine, "new", version, clean_start=False, **asked)
+        assert answer == [f"CONNACK 0x{code:02X}"]
+        assert peer.closed
+        assert "new" not in engine.broker.registry.actors
+        assert engine.stats.connects_refused == {0x97: 1}
+        self.mend(store)
+        pass_time(engine, store, 2)
+        assert [row.client_id for row in store.content.sessions.values()] == ["r"]
+
+    def test_a_session_that_keeps_nothing_is_let_in(self):
+        engine, _, _ = self.broken()
+        engine.broker.registry.end_session(engine.broker.registry.actors["r"])
+        engine.connect("brief")
+        engine.connect("brief", V3_1_1)
+
+    def test_a_will_that_is_durable_already_is_no_new_promise(self):
+        last = will("gone", will_delay_interval=30)
+        engine, _, _ = self.broken(will=last)
+        _, more = engine.connect_more("r", will=last, **LASTING)
+        assert len(more) == 3
+        changed = will("gone", b"other", will_delay_interval=30)
+        _, answer = self.ask(engine, "r", will=changed, **LASTING)
+        assert answer == ["CONNACK 0x97"]
+
+    def test_a_disk_that_says_nothing_is_waited_for_no_longer_than_for_a_client(self):
+        engine = Engine(FakeStore(), connect_deadline_seconds=5.0)
+        peer, _ = engine.ask(connect("c", **LASTING))
+        engine.wait(4)
+        assert peer.take() == []
+        engine.wait(2)
+        assert said(peer.take()) == ["CONNACK 0x97"]
+        assert peer.closed
+        engine.complete_all()
+        assert peer.take() == []
+
+    def test_qos_2_waits_and_goes_on_in_order_when_it_can(self):
+        engine, store, _ = self.broken(qos=2, receive_maximum=2)
+        reader, more = engine.connect_more("r", receive_maximum=2, **LASTING)
+        assert more == []
+        assert said(reader.send(PingReq())) == ["PINGRESP"]
+        self.mend(store)
+        pass_time(engine, store, 1)
+        assert said(reader.take()) == ["PUBLISH t=1 q2 #1 dup", "PUBLISH t=2 q2 #2 dup"]
+        reader.send(PubRec(1))
+        assert said(reader.send(PubComp(1))) == ["PUBLISH t=3 q2 #3"]
+
+    def test_what_a_client_has_released_is_told_when_that_is_kept(self):
+        engine, store, _ = self.broken(qos=2)
+        self.mend(store)
+        pass_time(engine, store, 1)
+        reader, _ = engine.connect_more("r", **LASTING)
+        assert said(reader.send(PubRec(1))) == ["PUBREL #1"]
+        self.break_down(engine, store)
+        assert reader.send(PubRec(2)) == []
+        reader.drop()
+        reader, more = engine.connect_more("r", **LASTING)
+        assert more == reader.send(PubRec(2)) == []
+        assert not reader.closed
+        self.mend(store)
+        pass_time(engine, store, 1)
+        assert sorted(said(reader.take())) == [
+            "PUBLISH t=3 q2 #3 dup",
+            "PUBREL #1",
+            "PUBREL #2",
+            "PUBREL #2",
+        ]
+
+    @pytest.mark.parametrize("back", [False, True])
+    def test_a_client_uses_its_identifier_anew_only_when_that_is_kept(self, back):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        writer = engine.connect("w", **LASTING)
+        assert said(writer.publish("t", qos=2, packet_id=1)) == ["PUBREC #1 0x10"]
+        self.break_down(engine, store)
+        assert writer.send(PubRel(1)) == []
+        if back:
+            writer = engine.connect("w", **LASTING)
+            assert writer.send(PubRel(1)) == []
+        pass_time(engine, store, 2)
+        assert not writer.closed
+        self.mend(store)
+        pass_time(engine, store, 1)
+        assert said(writer.take()) == ["PUBCOMP #1"]
+        assert not store.content.inbound

@@ -35,6 +35,24 @@ class TestSubscribe:
         assert (granted["a"].identifier, granted["a"].qos_max) == (7, 1)
         assert engine.stats.subscriptions_made == 2
 
+    def test_the_same_again_is_kept_already(self):
+        store = FakeStore()
+        engine = Engine(store)
+        peer, _ = engine.ask(connect("c", session_expiry_interval=60))
+        peer.send(Subscribe(1, [SubscriptionRequest("t", 1)]))
+        assert peer.send(Subscribe(2, [SubscriptionRequest("t", 1)])) == []
+        engine.complete_all()
+        assert said(peer.take()) == ["CONNACK", "SUBACK 0x01", "SUBACK 0x01"]
+        for changed in ({"qos_max": 2}, {"no_local": True}, {"retain_as_published": True}):
+            asked = SubscriptionRequest("t", **({"qos_max": 1} | changed))
+            assert peer.send(Subscribe(3, [asked])) == [], "it waits for the commit"
+            engine.complete_all()
+            assert len(peer.take()) == 1
+            assert len(peer.send(Subscribe(4, [asked]))) == 1
+            assert store.waiting == 0
+        peer.send(Unsubscribe(5, ["t"]))
+        assert peer.send(Subscribe(6, [SubscriptionRequest("t", 1)])) == []
+
     @pytest.mark.clause("5.0:MQTT-3.8.4-3")
     def test_the_same_filter_again_replaces_the_subscription(self):
         engine = Engine()

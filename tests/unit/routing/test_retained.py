@@ -34,6 +34,15 @@ def found(index: RetainedIndex, topic_filter: str) -> list[str]:
     return sorted(rest_of(index.cursor(topic_filter)))
 
 
+def test_everything_is_all_there_is_hidden_and_expired_alike():
+    index = index_of("a", "a/b", "$x/y", "$x")
+    index.put(message_of("z", expires_at=1.0))
+    assert sorted(rest_of(index.everything(), 2, now=float("-inf"))) == [
+        "$x", "$x/y", "a", "a/b", "z"
+    ]  # fmt: skip
+    assert found(index, "#") == ["a", "a/b", "z"]
+
+
 class TestIndex:
     @pytest.mark.clause("MQTT-3.3.1-5")
     def test_keeps_the_last_message_of_a_topic(self):

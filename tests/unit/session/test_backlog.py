@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.session.backlog import COMPACT_BYTES, Backlog
+from rookery.session.backlog import COMPACT_BYTES, Backlog, BacklogWalk
 
 EVERYTHING = 1 << 62
 positions = st.lists(
@@ -67,3 +67,74 @@ def test_what_was_taken_takes_no_memory():
         range(count - 9, count + 1)
     )
     assert backlog.size_bytes() == 0
+
+
+class TestWalk:
+    @given(positions, st.integers(1, 5))
+    def test_meets_every_position_in_order(self, pairs, count):
+        backlog = filled(pairs)
+        walk = BacklogWalk(backlog)
+        met: list[int] = []
+        while not walk.done:
+            found = walk.take(count)
+            assert len(found) <= count
+            met += found
+        assert met == [position for position, _ in pairs]
+        assert backlog.take(len(pairs), EVERYTHING) == pairs
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(["append", "take", "walk"]), st.integers(1, 40)), max_size=60
+        )
+    )
+    def test_misses_nothing_that_is_there_all_the_time(self, script):
+        backlog = filled([(each, 1) for each in range(300, 600, 300)])
+        walk = BacklogWalk(backlog)
+        met: list[int] = []
+        taken: list[int] = []
+        last = 300
+        begun_with = {300}
+        for kind, number in script:
+            if kind == "append":
+                for _ in range(number):
+                    last += 300
+                    backlog.append(last, 1)
+            elif kind == "take":
+                taken += [position for position, _ in backlog.take(number, EVERYTHING)]
+            else:
+                met += walk.take(number)
+        while not walk.done:
+            met += walk.take(7)
+        assert met == sorted(set(met)), "in order, and once"
+        rest = {position for position, _ in backlog.take(10_000, EVERYTHING)}
+        assert set(met) <= rest | set(taken)
+        assert (begun_with & rest) <= set(met)
+        if met:
+            assert {position for position in rest if position < met[-1]} <= set(met)
+
+    def test_goes_on_where_it_was_when_the_front_is_cut_off(self):
+        count = 3 * COMPACT_BYTES
+        backlog = filled([(index, 1) for index in range(1, count + 1)])
+        walk = BacklogWalk(backlog)
+        walk.take(100)
+        backlog.take(50, EVERYTHING)
+        assert walk.take(1) == [101]
+        backlog.take(2 * COMPACT_BYTES, EVERYTHING)
+        assert backlog.size_bytes() < 2 * count, "the front was cut off"
+        assert walk.take(2) == [2 * COMPACT_BYTES + 51, 2 * COMPACT_BYTES + 52]
+        backlog.take(5, EVERYTHING)
+        first = backlog.first()
+        assert walk.take(1) == [first]
+        backlog.take(count, EVERYTHING)
+        assert walk.take(5) == []
+        assert walk.done
+        backlog.append(count + 9, 1)
+        assert walk.take(5) == [count + 9]
+
+    def test_what_lies_behind_the_cut_is_not_met_again(self):
+        count = 3 * COMPACT_BYTES
+        backlog = filled([(index, 1) for index in range(1, count + 1)])
+        walk = BacklogWalk(backlog)
+        walk.take(count - 10)
+        backlog.take(2 * COMPACT_BYTES, EVERYTHING)
+        assert walk.take(20) == list(range(count - 9, count + 1))

@@ -119,3 +119,11 @@ def test_nothing_is_remembered_when_all_is_finished(script):
     assert cursor > max(model.state, default=0)
     assert model.owed.finished_beyond(cursor) == []
     assert model.owed.outstanding() == []
+
+
+@given(events)
+def test_what_is_on_its_way_is_all_that_is_left_but_for_the_backlog(script):
+    model = Model()
+    play(model, script)
+    backlog = {position for position, _ in model.owed.backlog.take(10_000, 1 << 62)}
+    assert set(model.owed.on_their_way()) == model.unfinished() - backlog

@@ -7,6 +7,7 @@ from rookery.store.blocks import (
     directory_range,
     encode_block,
     piece_range,
+    split_block,
 )
 
 ENTRIES = [b"", b"a", bytes(range(256)) * 50, b""]
@@ -28,6 +29,25 @@ def test_one_entry_is_found_alone(index: int):
     data = encode_block(ENTRIES)
     place = piece_range(cut(data, directory_range(index)))
     assert decode_piece(cut(data, place)) == ENTRIES[index]
+
+
+@pytest.mark.parametrize("entries_max", [1, 3, 4, 9])
+def test_a_block_is_split_into_smaller_ones(entries_max: int):
+    parts = split_block(encode_block(ENTRIES), entries_max)
+    found = [decode_block(part) for part in parts]
+    assert [entry for part in found for entry in part] == ENTRIES
+    assert max(map(len, found)) <= entries_max
+    assert parts[0] == encode_block(ENTRIES[:entries_max])
+
+
+def test_what_is_damaged_stays_damaged_where_it_is_split():
+    data = bytearray(encode_block([b"first", b"second", b"third"]))
+    data[-1] ^= 0xFF
+    assert [decode_block(part) for part in split_block(bytes(data), 2)] == [
+        [b"first", b"second"],
+        [None],
+    ]
+    assert split_block(b"00000x", 2) == []
 
 
 def test_no_flipped_bit_makes_another_entry():

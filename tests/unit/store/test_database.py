@@ -28,6 +28,50 @@ def test_only_the_owner_gets_in(tmp_path: Path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
+def test_the_names_of_new_directories_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    synced: list[Path] = []
+    monkeypatch.setattr(database, "sync_directory", synced.append)
+    directory = tmp_path / "deep" / "data"
+    database.make_directory(directory)
+    assert synced == [tmp_path, tmp_path / "deep"]
+    synced.clear()
+    database.make_directory(directory)  # It may have been made by a process that ended before.
+    assert synced == [tmp_path / "deep"]
+
+
+def test_a_directory_whose_parent_may_not_be_read_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def forbid(directory: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(directory))
+
+    monkeypatch.setattr(database, "sync_directory", forbid)
+    database.make_directory(tmp_path)
+    with pytest.raises(StoreFault, match="cannot be made: Permission denied"):
+        database.make_directory(tmp_path / "data")
+
+
+def test_a_database_is_renamed_with_all_that_belongs_to_it_step_by_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, target = tmp_path / "rookery.db", tmp_path / "aside"
+    for suffix in ("", "-wal", "-journal"):
+        Path(f"{path}{suffix}").write_text(suffix)
+    steps: list[list[str]] = []
+
+    def sync(directory: Path) -> None:
+        steps.append(sorted(each.name for each in directory.glob("aside*")))
+
+    monkeypatch.setattr(database, "sync_directory", sync)
+    database.rename_whole(path, target)
+    assert steps == [
+        ["aside"],
+        ["aside", "aside-wal"],
+        ["aside", "aside-journal", "aside-wal"],
+    ]
+    assert not list(tmp_path.glob("rookery.db*"))
+
+
 def test_a_second_node_is_told_what_to_do(tmp_path: Path):
     async def both() -> None:
         first = sqlite_store(tmp_path)

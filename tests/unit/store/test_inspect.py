@@ -51,6 +51,43 @@ def test_the_counts(tmp_path: Path):
     assert 0 < found.live_bytes <= found.file_bytes
 
 
+def trim(directory: Path) -> None:
+    """Let go of the first entry of either block."""
+
+    async def put() -> None:
+        store = sqlite_store(directory)
+        await store.open()
+        kept = {block: [position_of(block, 1)] for block in (1, 2)}
+        await commit(store, group(3, trimmed=kept, retained={"t/1": None}))
+        await store.close()
+
+    asyncio.run(put())
+
+
+def test_what_is_left_of_trimmed_blocks_counts(tmp_path: Path):
+    fill(tmp_path)
+    trim(tmp_path)
+    found = inspect.stats(tmp_path)
+    assert (found.blocks, found.messages, found.kept, found.retained) == (0, 2, 2, 1)
+    assert found.owed == 2 + 1
+    assert inspect.check(tmp_path) == []
+    (exported,) = inspect.export_retained(tmp_path)
+    assert (exported["topic"], exported["payload_base64"]) == ("t/2", "/w==")
+
+
+def test_damage_to_what_is_left_is_told(tmp_path: Path):
+    fill(tmp_path)
+    trim(tmp_path)
+    connection = sqlite3.connect(tmp_path / "rookery.db")
+    with connection:
+        connection.execute("UPDATE kept SET data = x'0011223344'")
+    connection.close()
+    assert inspect.check(tmp_path) == [
+        f"message {position_of(block, 1)}: it is damaged" for block in (1, 2)
+    ]
+    assert [row["damaged"] for row in inspect.export_retained(tmp_path)] == [True]
+
+
 def test_a_running_store_is_counted_too(tmp_path: Path):
     async def work() -> None:
         store = sqlite_store(tmp_path)

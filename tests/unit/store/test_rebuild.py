@@ -1,6 +1,7 @@
 """Damaged files: the node starts, sets them aside and saves what can be read."""
 
 import asyncio
+import os
 import random
 import sqlite3
 from pathlib import Path
@@ -128,6 +129,32 @@ def test_a_row_that_cannot_be_decoded(tmp_path: Path):
     assert "lost: progress 7: Expecting value" in problem
 
 
+def test_what_is_left_of_trimmed_blocks_is_saved(tmp_path: Path):
+    async def put() -> None:
+        store = sqlite_store(tmp_path)
+        await store.open()
+        for block in range(1, 31):
+            retained = {f"t{block}": position_of(block, 1), "t": position_of(block, 2)}
+            await commit(store, group(block, *[b"%d" % block * 100] * 3, retained=retained))
+        ends = {block: [position_of(block, 1), position_of(block, 2)] for block in range(2, 31)}
+        await commit(store, group(31, trimmed=ends))
+        await store.close()
+
+    asyncio.run(put())
+    connection = sqlite3.connect(tmp_path / "rookery.db")
+    with connection:
+        connection.execute("UPDATE progress SET done = done")
+        connection.execute("INSERT INTO progress VALUES (7, 0, 0, '[oops')")
+        connection.execute("UPDATE kept SET data = x'00' WHERE position = ?", [position_of(9, 2)])
+    connection.close()
+    found, (problem,), next_block = start(tmp_path)
+    assert found["blocks"] == list(range(1, 31))
+    assert len(found["retained"]) == 31
+    assert next_block == 31
+    assert "1 blocks, 58 single messages" in problem
+    assert f"kept {position_of(9, 2)}: its message" in problem
+
+
 def test_the_end_of_the_log_that_is_torn_takes_nothing_before_it(tmp_path: Path):
     """What SQLite has not synced may be torn by a power cut; what it has is found."""
 
@@ -171,6 +198,21 @@ class TestNames:
         assert (tmp_path / "rookery.db").read_text() == "new"
         assert (tmp_path / "rookery.db.broken-1-wal").read_text() == "the old one's"
         assert not (tmp_path / "rookery.db-wal").exists()
+
+    @pytest.mark.parametrize("word", ["broken", "replaced"])
+    def test_a_log_that_was_left_behind_follows_the_file_set_aside_last(
+        self, tmp_path: Path, word: str
+    ):
+        for name in ("broken-1", "replaced-1", f"{word}-2"):
+            (tmp_path / f"rookery.db.{name}").write_text("old")
+            os.utime(tmp_path / f"rookery.db.{name}")
+        for suffix in ("-wal", "-journal"):
+            (tmp_path / f"rookery.db{suffix}").write_text("the last one's")
+        (tmp_path / "rookery.db.new").write_text("new")
+        finish_rename(tmp_path)
+        assert (tmp_path / f"rookery.db.{word}-2-wal").read_text() == "the last one's"
+        assert (tmp_path / f"rookery.db.{word}-2-journal").read_text() == "the last one's"
+        assert (tmp_path / "rookery.db").read_text() == "new"
 
     def test_a_new_file_beside_the_old_one_was_not_complete(self, tmp_path: Path):
         (tmp_path / "rookery.db").write_text("old")

@@ -44,11 +44,31 @@ def test_over_the_bytes_allowed_messages_are_refused_and_all_else_passes(tmp_pat
         assert any("of the 1000000 that store.bytes_max allows" in text for text in problems[1:])
         # What makes room must pass, or there would never be any.
         assert await commit(store, group(20, sessions={1: session(1)})) is None
+        assert store.full()
+        assert store.problems() == problems, "that it passes makes no room"
         assert await commit(store, group(21, finished_blocks=list(range(1, blocks + 1)))) is None
+        assert not store.full()
+        assert store.problems() == []
         assert await commit(store, group(22, LARGE)) is None
 
     run(store, work)
     assert asyncio.run(opened(lambda: sqlite_store(tmp_path))).blocks == [22]
+
+
+def test_it_is_full_until_there_is_some_room_to_spare(tmp_path: Path):
+    store = sqlite_store(tmp_path, bytes_max=1_000_000)
+
+    async def work() -> None:
+        blocks = 0
+        while await commit(store, group(blocks + 1, b"x" * 10_000)) is None:
+            blocks += 1
+        freed = 0
+        while store.full():
+            freed += 1
+            assert await commit(store, group(200 + freed, finished_blocks=[freed])) is None
+        assert 2 <= freed <= 6, "more than the one message takes that was refused"
+
+    run(store, work)
 
 
 def test_the_operator_is_told_before_it_is_full(tmp_path: Path):
@@ -146,10 +166,25 @@ def test_a_file_that_is_gone_is_not_begun_anew(tmp_path: Path):
     assert not (tmp_path / "rookery.db").exists()
 
 
+def test_the_log_is_not_closed_with_the_connection_that_writes(tmp_path: Path):
+    """Who opens it next would take what a failed commit has written into it for done."""
+    store = sqlite_store(tmp_path)
+
+    async def work() -> None:
+        assert await commit(store, group(1, b"x")) is None
+        store._writer._disconnect()
+        assert (tmp_path / "rookery.db-wal").exists()
+        assert await commit(store, group(2, b"x")) is None
+
+    run(store, work)
+    assert not (tmp_path / "rookery.db-wal").exists()
+
+
 SMALL_DISK = """
 import asyncio, resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
+from rookery.records import position_of
 from tests.support.stores import commit, group, read, sqlite_store
 
 async def main():
@@ -166,7 +201,7 @@ async def main():
         assert (store.problems() == []) == (error is None)
     print(type(error).__name__, error, file=sys.stderr)
     assert 1 <= good
-    assert await read(store, 1 << 20) == [b"x" * 100_000]
+    assert await read(store, position_of(1, 0)) == [b"x" * 100_000]
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert await commit(store, group(good + 1, b"y")) is None
     assert store.problems() == []
