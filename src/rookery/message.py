@@ -6,6 +6,8 @@ fan-out encodes once: the delivery caches its bytes per protocol family, split w
 identifier goes.
 """
 
+from __future__ import annotations
+
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
@@ -94,6 +96,58 @@ def message_from_will(will: Will, publisher: str, now: float) -> Message:
     )
 
 
+def mounted_message(message: Message, mountpoint: str) -> Message:
+    """The same message with a mountpoint before its topic name, and before its response topic."""
+    return moved_message(message, mountpoint + message.topic, mountpoint, 0)
+
+
+def mounted_will(will: Will, mountpoint: str) -> Will:
+    """The same will with a mountpoint before its topic name, and before its response topic."""
+    properties = will.properties
+    if properties is not None and properties.response_topic is not None:
+        properties.response_topic = mountpoint + properties.response_topic
+    return Will(mountpoint + will.topic, will.payload, will.qos, will.retain, properties)
+
+
+def unmounted_message(message: Message, mountpoint: str) -> Message:
+    """The message as clients below a mountpoint see it."""
+    if not message.topic.startswith(mountpoint):
+        return message
+    length = len(mountpoint)
+    return moved_message(message, message.topic[length:], mountpoint, length)
+
+
+def moved_message(message: Message, topic: str, mountpoint: str, cut: int) -> Message:
+    """The same message with another topic name; its response topic moves with it.
+
+    ``cut`` is what is taken off a response topic below the mountpoint; 0 puts the mountpoint before it.
+    """
+    properties = message.properties
+    if properties is not None and properties.response_topic is not None:
+        response_topic = properties.response_topic
+        if cut == 0:
+            response_topic = mountpoint + response_topic
+        elif response_topic.startswith(mountpoint):
+            response_topic = response_topic[cut:]
+        properties = forwarded_properties(
+            properties, properties.message_expiry_interval, NO_IDENTIFIERS
+        )
+        properties.response_topic = response_topic
+    moved = Message(
+        topic,
+        topic_to_wire(topic),
+        message.payload,
+        message.qos,
+        message.retain,
+        properties,
+        message.publisher,
+        0.0,
+    )
+    moved.expires_at = message.expires_at
+    moved.position = message.position
+    return moved
+
+
 def node_message(topic: str, payload: bytes, retain: bool, now: float) -> Message:
     """A QoS 0 message that the node itself publishes."""
     return Message(topic, topic_to_wire(topic), payload, 0, retain, None, "", now)
@@ -148,9 +202,30 @@ class Delivery:
         self._tail_3: bytes = b""
         self._head_5: bytes = b""
         self._tail_5: bytes = b""
+        self._unmounted: Delivery | None = None
+        """The same for clients below the mountpoint that was last asked for."""
+        self._unmounted_from: str = ""
+
+    def unmounted(self, mountpoint: str) -> Delivery:
+        """The same delivery as clients below a mountpoint see it."""
+        delivery = self._unmounted
+        if delivery is None or self._unmounted_from != mountpoint:
+            message = unmounted_message(self.message, mountpoint)
+            delivery = Delivery(
+                message, self.qos, self.retain, self.identifiers, self.share, self.position
+            )
+            self._unmounted = delivery
+            self._unmounted_from = mountpoint
+        return delivery
 
     def write(self, link: Link, packet_id: int, now: float) -> bool:
         """Append the PUBLISH to the link's output; False when it is too large for the client."""
+        if link.mountpoint:
+            return self.unmounted(link.mountpoint).write_as_it_is(link, packet_id, now)
+        return self.write_as_it_is(link, packet_id, now)
+
+    def write_as_it_is(self, link: Link, packet_id: int, now: float) -> bool:
+        """``write`` for a link that sees the topic name as it is."""
         if link.version == V5:
             if (
                 self.message.expires_at is not None
@@ -179,7 +254,8 @@ class Delivery:
 
     def write_again(self, link: Link, packet_id: int, now: float) -> bool:
         """Like ``write``, for a resend after the client came back: DUP is set. [MQTT-3.3.1-1]"""
-        return link.send(self.publish(packet_id, True, now))
+        delivery = self.unmounted(link.mountpoint) if link.mountpoint else self
+        return link.send(delivery.publish(packet_id, True, now))
 
     def publish(self, packet_id: int, dup: bool, now: float) -> Publish:
         """The PUBLISH as a value, its expiry counted down to ``now``. [MQTT-3.3.2-6]"""

@@ -90,6 +90,8 @@ class Decision:
     allowed: bool
     rule: str
     """The rule that decided and where it stands: ``rookery.yaml:12``, ``the default``."""
+    lasting: bool = True
+    """Whether it holds until the authorizer's generation moves; else it must be asked for each time."""
 
 
 @dataclass(slots=True)
@@ -152,10 +154,14 @@ class Authorizer(Protocol):
     def generation(self) -> int:
         """Rises when an answer given before may no longer hold."""
 
-    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> Decision:
-        """Whether the principal may publish to this topic name."""
+    def may_publish(
+        self, principal: Principal, topic: str, qos: int, retain: bool
+    ) -> Decision | Awaitable[Decision]:
+        """Whether the principal may publish to this topic name: at once where that takes no work."""
 
-    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> Decision:
+    def may_subscribe(
+        self, principal: Principal, topic_filter: str, qos: int
+    ) -> Decision | Awaitable[Decision]:
         """Whether the principal may subscribe to this topic filter (without its share group)."""
 
 

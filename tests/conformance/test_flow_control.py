@@ -161,7 +161,7 @@ def test_retained_and_waiting_messages_too_large_are_dropped(connect, name, qos)
 def test_reasons_in_words_never_make_a_packet_too_large(connect, broker_with):
     """Every acknowledgement with an error, for a client that takes little more than the CONNACK."""
     deny = {"permission": "deny", "action": "all", "topic_filter": "n/#"}
-    broker = broker_with(**{"authorization.rules": [deny]})
+    broker = broker_with(**{"authorization.rules": [deny], "authorization.default": "allow"})
     takes = 24
     client = connect(at=broker, properties={"maximum_packet_size": takes})
     assert client.connack.size <= takes
@@ -192,7 +192,7 @@ def test_a_client_that_takes_less_than_the_connack(open_link, name, takes):
 @pytest.mark.clause("5.0:MQTT-3.1.2-29")
 def test_no_reasons_in_words_for_a_client_that_wants_none(connect, broker_with):
     deny = {"permission": "deny", "action": "all", "topic_filter": "n/#"}
-    broker = broker_with(**{"authorization.rules": [deny]})
+    broker = broker_with(**{"authorization.rules": [deny], "authorization.default": "allow"})
     client = connect(at=broker, properties={"request_problem_information": 0})
     client.send(acknowledge(V5, PUBREL, 99), acknowledge(V5, PUBREC, 98))
     for found in (

@@ -18,6 +18,7 @@ SUITE = Path(os.environ.get("PAHO_TESTING", ROOT / ".cache" / "paho.mqtt.testing
 CONFIGURATION = {
     "limits.receive_maximum": 20,
     "limits.keep_alive_seconds_max": 60,
+    "authorization.default": "allow",
     "authorization.rules": [
         {
             "permission": "deny",

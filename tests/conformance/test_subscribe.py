@@ -252,7 +252,9 @@ DENY_PUBLISH = {"permission": "deny", "action": "publish", "topic_filter": "clos
     "3.1.1:MQTT-3.8.4-5", "5.0:MQTT-3.8.4-7", "3.1.1:MQTT-3.9.3-2", "5.0:MQTT-3.9.3-2"
 )
 def test_subscription_that_is_not_authorized(connect, broker_with, version):
-    broker = broker_with(**{"authorization.rules": [DENY_SUBSCRIBE]})
+    broker = broker_with(
+        **{"authorization.rules": [DENY_SUBSCRIBE], "authorization.default": "allow"}
+    )
     client = connect(version=version, at=broker)
     found = client.subscribe(("open", 1), ("closed/a", 1), ("open/b", 2))
     assert found.reasons == [1, 0x87 if version == V5 else 0x80, 2]
@@ -264,7 +266,9 @@ def test_subscription_that_is_not_authorized(connect, broker_with, version):
 @pytest.mark.clause("3.1.1:MQTT-3.3.5-2", "5.0:MQTT-3.4.2-1", "5.0:MQTT-3.5.2-1")
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_publication_that_is_not_authorized(connect, broker_with, version, qos):
-    broker = broker_with(**{"authorization.rules": [DENY_PUBLISH]})
+    broker = broker_with(
+        **{"authorization.rules": [DENY_PUBLISH], "authorization.default": "allow"}
+    )
     watcher = connect(version=version, at=broker)
     watcher.subscribe("closed/a", "open")
     client = connect(version=version, at=broker)
@@ -278,7 +282,9 @@ def test_publication_that_is_not_authorized(connect, broker_with, version, qos):
 
 @pytest.mark.clause("5.0:MQTT-4.3.3-9")
 def test_identifier_of_a_refused_qos_2_message_is_free_again(connect, broker_with):
-    broker = broker_with(**{"authorization.rules": [DENY_PUBLISH]})
+    broker = broker_with(
+        **{"authorization.rules": [DENY_PUBLISH], "authorization.default": "allow"}
+    )
     client = connect(at=broker)
     client.subscribe("open")
     client.send(wire.publish(V5, "closed/a", b"x", qos=2, packet_id=7))

@@ -4,6 +4,7 @@
 records are committed, and what asked to be flushed is written. Each ``Peer`` is a client with its own codec.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from rookery.engine.client_link import ClientLink
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.recovery import Recovery
 from rookery.engine.session_actor import SessionActor
-from rookery.engine.settings import Behaviour, Limits, Settings
+from rookery.engine.settings import Behaviour, Denial, Limits, Settings
 from rookery.mqtt.encode import topic_to_wire
 from rookery.mqtt.link import CLIENT, Link
 from rookery.mqtt.packets import (
@@ -95,10 +96,10 @@ BEHAVIOUR = Behaviour(
 
 
 def settings(**changed: Any) -> Settings:
-    """The settings above with some changed, limits and behaviour by their names alike."""
+    """The settings above with some changed, whatever part they belong to, by their names."""
     values = {
         field.name: getattr(part, field.name)
-        for part in (LIMITS, BEHAVIOUR)
+        for part in (LIMITS, BEHAVIOUR, Denial())
         for field in fields(part)
     }
     assert changed.keys() <= values.keys()
@@ -106,6 +107,7 @@ def settings(**changed: Any) -> Settings:
     return Settings(
         Limits(**{field.name: values[field.name] for field in fields(Limits)}),
         Behaviour(**{field.name: values[field.name] for field in fields(Behaviour)}),
+        Denial(**{field.name: values[field.name] for field in fields(Denial)}),
     )
 
 
@@ -321,20 +323,46 @@ class FakeAuthenticator:
 
 
 class FakeAuthorizer:
-    """Allows everything but what is in ``denied``, and keeps what it was asked."""
+    """Allows everything but what is in ``denied``, and keeps what it was asked.
 
-    def __init__(self, *denied: str) -> None:
+    While it is ``slow`` its answers wait until ``answer``, and are those of that moment.
+    """
+
+    def __init__(self, *denied: str, slow: bool = False) -> None:
         self.denied = set(denied)
+        self.slow = slow
+        self.lasting = True
         self.generation = 0
         self.asked: list[str] = []
+        self.open: list[tuple[str, asyncio.Future[Decision]]] = []
 
-    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> Decision:
+    def may_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> Any:
+        return self._decide(topic)
+
+    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> Any:
+        return self._decide(topic_filter)
+
+    def deny(self, *topics: str) -> None:
+        """Deny these too from now on."""
+        self.denied.update(topics)
+        self.generation += 1
+
+    def answer(self) -> None:
+        """Answer all that is open."""
+        waiting, self.open = self.open, []
+        for topic, answer in waiting:
+            answer.set_result(self._decision(topic))
+
+    def _decide(self, topic: str) -> Decision | asyncio.Future[Decision]:
         self.asked.append(topic)
-        return Decision(topic not in self.denied, "a rule")
+        if not self.slow:
+            return self._decision(topic)
+        answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self.open.append((topic, answer))
+        return answer
 
-    def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> Decision:
-        self.asked.append(topic_filter)
-        return Decision(topic_filter not in self.denied, "a rule")
+    def _decision(self, topic: str) -> Decision:
+        return Decision(topic not in self.denied, "a rule", self.lasting)
 
 
 class FakeHandle(LinkHandle):
@@ -558,6 +586,16 @@ class Engine:
             self.clock.now = min(self.clock.now + 1, until)
             self.turn()
             self.settle()
+
+    async def until(self, there: Callable[[], object]) -> None:
+        """Let the loop turn until something is there."""
+        for _ in range(1_000):
+            if there():
+                return
+            await asyncio.sleep(0)
+            self.settle()
+            self.flush()
+        raise AssertionError("it never came")
 
     def complete(self, error: Exception | None = None) -> None:
         """Have the oldest commit done, as a store does between two turns."""

@@ -18,14 +18,15 @@ import structlog
 from rookery import __version__
 from rookery.actors.clock import SystemClock
 from rookery.app.authentication import make_authenticator
-from rookery.app.authorization import make_authorizer
+from rookery.app.authorization import Authorization, Origins
 from rookery.app.listeners import spec_of, transport_of
+from rookery.app.mountpoints import Mountpoints
 from rookery.app.reload import Reload
 from rookery.app.store import make_store
 from rookery.app.tls import NodeTls, same_but_tls
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
-from rookery.auth.watch import FileWatch
+from rookery.auth.watch import FileFault, FileWatch
 from rookery.config.listeners import Listener
 from rookery.config.models import Config
 from rookery.config.settings import to_settings
@@ -76,12 +77,17 @@ class Node:
     """One node."""
 
     def __init__(
-        self, config: Config, directory: Path | None = None, base: Path | None = None
+        self,
+        config: Config,
+        directory: Path | None = None,
+        base: Path | None = None,
+        origins: Origins | None = None,
     ) -> None:
         """``directory`` is where the store and the access database lie.
 
         Durability ``memory`` needs none; there is no access database then. ``base`` is where relative
         paths of files start that authentication and authorization read; at ``None`` the working directory.
+        ``origins`` tell where each setting was given.
         """
         self.config = config
         self.ports: dict[str, int] = {}
@@ -99,9 +105,18 @@ class Node:
             config, clock, self._access, self._watch, base or Path()
         )
         self._store = make_store(config, directory, clock)
-        self.broker = Broker(
-            to_settings(config), self._store, self._authenticator, make_authorizer(config), clock
+        self._authorization = Authorization(
+            config.authorization, origins or {}, base or Path(), clock
         )
+        self.broker = Broker(
+            to_settings(config),
+            self._store,
+            self._authenticator,
+            self._authorization.authorizer,
+            clock,
+        )
+        self._authorization.watch(self._watch, self._access)
+        self.broker.mountpoint_of = Mountpoints(config.active_listeners).of
         self._gauges = BrokerGauges(self.broker)
         self._lag = LagProbe(self.broker.stats)
         self._loads = LoadAverages(self.broker.stats, self.broker.now)
@@ -110,6 +125,7 @@ class Node:
         self.reload_actions = Reload(config)
         """What takes up which part of a configuration that is read again."""
         self.reload_actions.add("listeners", self._reload_listeners)
+        self.reload_actions.add("authorization", self._reload_authorization)
         self._acceptors: list[Acceptor] = []
         self._problems: set[str] = set()
         """What was wrong with the store when last looked."""
@@ -123,6 +139,7 @@ class Node:
         try:
             await self._watch.load()
             await self._authenticator.start()
+            await self._authorization.start()
             await self._recover()
             for listener in self.config.active_listeners:
                 self._open(listener, poller)
@@ -175,6 +192,7 @@ class Node:
         await self._store.close()
         self._watch.close()
         await self._authenticator.stop()
+        await self._authorization.stop()
         log.info("node_stopped", node_id=self.config.broker.node_id)
 
     async def _recover(self) -> None:
@@ -214,9 +232,21 @@ class Node:
             if sock.family != socket.AF_UNIX:
                 self.ports[listener.name] = sock.getsockname()[1]
 
-    def reload(self, config: Config) -> list[str]:
+    async def reload(self, config: Config, origins: Origins) -> list[str]:
         """Take up what can change while the node runs; the names of what needs a restart."""
-        return self.reload_actions.apply(config)
+        try:
+            await self._authorization.reload(config.authorization, origins)
+        except FileFault as fault:
+            log.error("config_refused", errors=[str(fault)])
+        waiting = self.reload_actions.apply(config)
+        await self._watch.look()
+        self.broker.request_turn()
+        return waiting
+
+    def _reload_authorization(self, config: Config) -> list[str]:
+        """Its rules are in force already."""
+        same = config.authorization.denied == self.config.authorization.denied
+        return [] if same else ["authorization.denied"]
 
     def _reload_listeners(self, config: Config) -> list[str]:
         self._tls.reload(config)

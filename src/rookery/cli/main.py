@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rookery import __version__
-from rookery.cli import backup, config, pub, start, store, sub, tls, user
+from rookery.cli import acl, backup, config, pub, start, store, sub, tls, user
 
 app = typer.Typer(
     name="rookery",
@@ -24,6 +24,7 @@ app.add_typer(store.app, name="store")
 app.add_typer(backup.app, name="backup")
 app.add_typer(user.app, name="user")
 app.add_typer(tls.app, name="tls")
+app.add_typer(acl.app, name="acl")
 app.command()(start.start)
 app.command()(pub.pub)
 app.command()(sub.sub)

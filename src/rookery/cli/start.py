@@ -61,7 +61,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    node = Node(loaded.config, store_directory(loaded), base_directory(loaded))
+    node = Node(loaded.config, store_directory(loaded), base_directory(loaded), loaded.origins)
     node.reload_actions.add("log", partial(_reload_log, logs, node))
     reloading = asyncio.Lock()
 
@@ -86,7 +86,10 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
 
 
 async def _reload(loaded: Loaded, logs: Logs, node: Node, reloading: asyncio.Lock) -> None:
-    """Read the configuration, its secrets and its certificates again, and apply what can change in a running node."""
+    """Read the configuration and all it names again, and apply what can change in a running node.
+
+    That is the log level, secrets and certificates, and all rules of who may publish and subscribe to what.
+    """
     import asyncio
     import os
 
@@ -101,7 +104,7 @@ async def _reload(loaded: Loaded, logs: Logs, node: Node, reloading: asyncio.Loc
         except ConfigErrors as errors:
             log.error("config_refused", errors=[str(error) for error in errors.errors])
             return
-        waiting = node.reload(fresh.config)
+        waiting = await node.reload(fresh.config, fresh.origins)
     log.warning("config_reloaded", log_level=logs.level, needs_restart=waiting)
 
 

@@ -6,8 +6,26 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, Strict
 
+from rookery.auth.templates import Template
 from rookery.config.authentication import Anonymous, Order
-from rookery.config.sections import Expected, FilePath, Host, Port, Problem, Section
+from rookery.config.sections import (
+    Expected,
+    FilePath,
+    Host,
+    MqttText,
+    Port,
+    Problem,
+    Section,
+)
+
+
+def _mountpoint(value: str) -> str:
+    Template(value)  # Raises ValueError for a placeholder that is not known.
+    if not value.endswith("/") or "+" in value or "#" in value:
+        raise ValueError("no levels of topic names")
+    if value.startswith("$") and not value.startswith("${"):
+        raise ValueError("no topics of clients")
+    return value
 
 
 def _ciphers(value: str) -> str:
@@ -111,6 +129,19 @@ class Listener(Section):
     """The sources that this listener asks, in this order; null is `authentication.order`."""
     anonymous: Anonymous | None = None
     """From where this listener lets in anonymous clients; null is `authentication.anonymous`."""
+    mountpoint: (
+        Annotated[
+            MqttText,
+            AfterValidator(_mountpoint),
+            Expected(
+                "levels of topic names that end with a /, as tenant-a/; ${username}, ${clientid} and "
+                "${cert_common_name} may stand in them"
+            ),
+        ]
+        | None
+    ) = None
+    """What is put before all topic names and topic filters of its clients, and taken off what they receive: a
+    part of the topics for themselves. Rules are asked about topics as the client writes them."""
     backlog: Annotated[int, Field(ge=1, le=65535)] = 1024
     """How many connections the system holds until they are accepted."""
 

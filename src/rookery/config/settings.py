@@ -1,7 +1,7 @@
 """The configuration as the engine wants it."""
 
 from rookery.config.models import Config
-from rookery.engine.settings import Behaviour, Limits, Settings
+from rookery.engine.settings import Behaviour, Denial, Limits, Settings
 
 
 def to_settings(config: Config) -> Settings:
@@ -14,4 +14,8 @@ def to_settings(config: Config) -> Settings:
     return Settings(
         limits=Limits(**config.limits.model_dump()),
         behaviour=Behaviour(node_id=config.broker.node_id, **mqtt),
+        denial=Denial(
+            denied_v5_disconnects=config.authorization.denied.v5 == "disconnect",
+            denied_v3_disconnects=config.authorization.denied.v3 == "disconnect",
+        ),
     )

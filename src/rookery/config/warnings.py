@@ -22,6 +22,7 @@ def warnings(config: Config, stored_users: int = 0, references: Container[Path] 
         *_users(config, stored_users, references),
         *_sources(config),
         *_listeners(config),
+        *_rules(config),
         *_store(config),
     ]
 
@@ -148,6 +149,13 @@ def _listeners(config: Config) -> Iterator[str]:
                 f"listeners.{index} believes the client address in PROXY headers: make sure that only "
                 "the proxy can reach it"
             )
+
+
+def _rules(config: Config) -> Iterator[str]:
+    names = {listener.name for listener in config.active_listeners}
+    for index, rule in enumerate(config.authorization.rules):
+        if rule.listener is not None and rule.listener not in names:
+            yield f"authorization.rules.{index} is about nobody: there is no listener {rule.listener}"
 
 
 def _store(config: Config) -> Iterator[str]:

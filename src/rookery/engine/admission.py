@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import new_client_id
 from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
+from rookery.engine.mountpoints import SEPARATOR, session_key
+from rookery.engine.publishing import not_for_clients
 from rookery.engine.registry import will_delay_seconds
 from rookery.engine.stats import END_INTERNAL, END_NOT_AUTHORIZED, END_PEER_FAULT
+from rookery.message import mounted_will
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Auth, ConnAck, Connect
 from rookery.mqtt.properties import Properties
 from rookery.mqtt.reasons import FROM_SERVER
 from rookery.mqtt.topics import validate_topic_name
 from rookery.mqtt.types import DISCONNECT, PACKET_BYTES_LIMIT, V3_1, V5, ReasonCode
-from rookery.ports import Accepted, Attempt, Challenge, Refused
+from rookery.ports import Accepted, Attempt, Challenge, Decision, Principal, Refused
 from rookery.session.session import PendingWill
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from rookery.engine.session_actor import SessionActor
 
 RECEIVE_MAXIMUM_DEFAULT: Final = 65_535
+SESSION_KEY_BYTES_MAX: Final = 65_535
+"""What an entry of the message log can say of its publisher."""
 
 
 class NotAdmitted(Exception):
@@ -37,6 +42,27 @@ class NotAdmitted(Exception):
         super().__init__(text)
         self.reason_code = reason_code
         self.text = text
+
+
+class Admitted:
+    """Who a client is, and what follows from it."""
+
+    def __init__(
+        self,
+        principal: Principal,
+        mountpoint: str,
+        assigned: str,
+        data: bytes | None,
+        generation: int,
+    ) -> None:
+        self.principal = principal
+        self.mountpoint = mountpoint
+        self.assigned = assigned
+        """The client id it was given because it had none; else empty."""
+        self.data = data
+        """The last data of an enhanced authentication."""
+        self.generation = generation
+        """That of the rules by which its will was permitted."""
 
 
 class Admission:
@@ -103,11 +129,6 @@ class Admission:
         ):
             # [MQTT-3.1.3-8] In 3.1.1 the node chooses the id only for a clean session.
             raise NotAdmitted(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the client id is empty")
-        will = connect.will
-        if will is not None and (
-            not validate_topic_name(will.topic) or will.topic.count("/") >= limits.topic_levels_max
-        ):
-            raise NotAdmitted(ReasonCode.TOPIC_NAME_INVALID, "the will topic is not valid")
 
     def _check_length(self, client_id: str) -> None:
         bytes_max = self._limits.client_id_bytes_max
@@ -176,34 +197,121 @@ class Admission:
         client.exchange_running = False
         if client.actor is not None:
             client.stage = ATTACHED
-            verdict.principal.client_id = client.actor.client_id
-            client.actor.principal = verdict.principal
-            client.actor.publish_permissions.clear()
+            if not self._take_principal(client, client.actor, verdict.principal):
+                return
             client.link.send(auth_packet(connect, ReasonCode.SUCCESS, data))
             client.io.request_flush()
             client.expire_at(verdict.principal.expires_at_wall)
             return
         try:
-            self._attach(client, connect, verdict)
+            self._authorize(client, connect, verdict)
         except NotAdmitted as refusal:
             self._refuse(client, refusal.reason_code, refusal.text)
 
-    def _attach(self, client: ClientLink, connect: Connect, verdict: Accepted) -> None:
-        broker = self._broker
+    def _take_principal(
+        self, client: ClientLink, actor: SessionActor, principal: Principal
+    ) -> bool:
+        """A client has proved again who it is, or that it is another one; False when it must go."""
+        principal.client_id = actor.principal.client_id
+        if self._broker.mountpoint_of(client.listener, principal) != actor.mountpoint:
+            self._refuse(client, ReasonCode.NOT_AUTHORIZED, "its session has another mountpoint")
+            return False
+        actor.principal = principal
+        self._broker.review.review(actor)
+        return client.actor is not None
+
+    def _authorize(self, client: ClientLink, connect: Connect, verdict: Accepted) -> None:
+        """Find out where the client's topics are, and whether it may leave its will."""
         principal = verdict.principal
         client_id = verdict.client_id or connect.client_id or new_client_id()  # [MQTT-3.1.3-6]
         self._check_length(client_id)
         # [MQTT-3.2.2-16] Only who brought none is told: for others the property is not meant.
         assigned = "" if connect.client_id else client_id
-        principal.client_id = client_id  # Before any rule that speaks of it is asked.
+        principal.client_id = client_id
+        mountpoint = self._broker.mountpoint_of(client.listener, principal)
+        if mountpoint is None or SEPARATOR in mountpoint:
+            raise NotAdmitted(
+                ReasonCode.NOT_AUTHORIZED,
+                "the mountpoint of the listener is made of what the client has no fit value for",
+            )
+        if len(session_key(mountpoint, client_id).encode()) > SESSION_KEY_BYTES_MAX:
+            raise NotAdmitted(
+                ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+                "the client id is too long together with the mountpoint",
+            )
+        admitted = Admitted(
+            principal, mountpoint, assigned, verdict.data, self._broker.review.generation
+        )
         will = connect.will
-        if will is not None:
-            decision = broker.authorizer.may_publish(principal, will.topic, will.qos, will.retain)
-            if not decision.allowed:
-                raise NotAdmitted(
-                    ReasonCode.NOT_AUTHORIZED,
-                    f"may not publish its will to {will.topic}: {decision.rule}",
-                )
+        if will is None:
+            self._attach(client, connect, admitted)
+            return
+        if not self._will_fits(will.topic, mountpoint):
+            raise NotAdmitted(ReasonCode.TOPIC_NAME_INVALID, "the will topic is not valid")
+        reserved = not_for_clients(will.topic, mountpoint)
+        if reserved is not None:
+            self._attach_if(client, connect, admitted, reserved)
+            return
+        decision = self._broker.authorizer.may_publish(principal, will.topic, will.qos, will.retain)
+        if isinstance(decision, Decision):
+            self._attach_if(client, connect, admitted, decision)
+        else:
+            client.stage = ADMITTING
+            self._broker.tasks.start(
+                "authorize_will", self._wait_for_will(client, connect, admitted, decision)
+            )
+
+    async def _wait_for_will(
+        self,
+        client: ClientLink,
+        connect: Connect,
+        admitted: Admitted,
+        answer: Awaitable[Decision],
+    ) -> None:
+        broker = self._broker
+        try:
+            decision = await answer
+            broker.read_clock()
+            if client.stage != ENDED:
+                try:
+                    self._attach_if(client, connect, admitted, decision)
+                except NotAdmitted as refusal:
+                    self._refuse(client, refusal.reason_code, refusal.text)
+                client.io.resume()
+                client.work(broker.now)
+        except Exception as error:  # noqa: BLE001 - the supervisor's boundary
+            broker.link_crashed(client, error)
+        broker.request_turn()
+
+    def _will_fits(self, topic: str, mountpoint: str) -> bool:
+        """Whether the will topic is valid, and within the limits with what stands before it."""
+        limits = self._limits
+        mounted = mountpoint + topic
+        return (
+            validate_topic_name(topic)
+            and mounted.count("/") < limits.topic_levels_max
+            and len(mounted.encode()) <= limits.topic_bytes_max
+        )
+
+    def _attach_if(
+        self, client: ClientLink, connect: Connect, admitted: Admitted, decision: Decision
+    ) -> None:
+        assert connect.will is not None
+        if not decision.allowed:
+            raise NotAdmitted(
+                ReasonCode.NOT_AUTHORIZED,
+                f"may not publish its will to {connect.will.topic}: {decision.rule}",
+            )
+        self._attach(client, connect, admitted)
+
+    def _attach(self, client: ClientLink, connect: Connect, admitted: Admitted) -> None:
+        broker = self._broker
+        principal = admitted.principal
+        client_id = session_key(admitted.mountpoint, principal.client_id)
+        client.link.mountpoint = admitted.mountpoint
+        will = connect.will
+        if will is not None and admitted.mountpoint:
+            will = mounted_will(will, admitted.mountpoint)
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
         client.session_is_new = not present
@@ -212,19 +320,21 @@ class Admission:
         broker.registry.attach(
             actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
+        actor.will_allowed_at = admitted.generation
         if not present and broker.registry.removed_in(client_id) > broker.committer.durable:
             # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.
             client.keep(broker.committer.must_keep())
-        told = self._connack_properties(client, connect, assigned, verdict.data)
+        told = self._connack_properties(client, connect, admitted.assigned, admitted.data)
         if not client.link.send(ConnAck(ReasonCode.SUCCESS, present, told)):
             # [MQTT-3.1.2-24] A client that cannot be told the limits cannot be served.
             client.disconnect(ReasonCode.PACKET_TOO_LARGE, END_PEER_FAULT, "")
             return
         broker.stats.connects_accepted += 1
         broker.stats.packets_sent += 1
-        broker.log_connect(client, client_id, present)
+        broker.log_connect(client, actor.label, present)
         if present:
-            self._resume(actor, client)
+            broker.review.ensure(actor)  # Rules may have changed while it was away.
+            actor.resume(broker.now)
         client.io.request_flush()
         client.expire_at(principal.expires_at_wall)
 
@@ -245,14 +355,6 @@ class Admission:
             client.receive_maximum = self._limits.receive_maximum
         if client.keep_alive_seconds:
             client.check_keep_alive_at(self._broker.now + 1.5 * client.keep_alive_seconds)
-
-    def _resume(self, actor: SessionActor, client: ClientLink) -> None:
-        now = self._broker.now
-        outbound = actor.session.outbound
-        outbound.withholds = actor.durable and self._broker.committer.stuck
-        outbound.resend(client.link, now)
-        self._broker.stats.packets_sent += len(outbound.released)
-        actor.advance(now)
 
     def _keep_alive_seconds(self, connect: Connect) -> int:
         if connect.version != V5:

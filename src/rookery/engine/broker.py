@@ -19,6 +19,7 @@ from rookery.engine.admission import Admission
 from rookery.engine.committer import Committer
 from rookery.engine.publishing import Publishing
 from rookery.engine.registry import Registry
+from rookery.engine.review import Review
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.settings import Settings
 from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN, Stats
@@ -26,7 +27,7 @@ from rookery.engine.subscribing import Subscribing
 from rookery.engine.trimming import Trimmer
 from rookery.message import Message, node_message
 from rookery.mqtt.types import ReasonCode
-from rookery.ports import Authenticator, Authorizer, Clock, Decision, Store
+from rookery.ports import Authenticator, Authorizer, Clock, Decision, Principal, Store
 from rookery.routing.retained import RetainedIndex
 from rookery.routing.router import Router
 
@@ -88,6 +89,8 @@ class Broker:
         self.draining: bool = False
         self.request_turn: Callable[[], None] = _no_turn
         """Set by whoever drives the turns: asks for one soon."""
+        self.mountpoint_of: Callable[[str, Principal], str | None] = _no_mountpoint
+        """What stands before the topics of a client of a listener; ``None`` where its name is not fit for it."""
         self.stats = Stats(self.now)
         self.timers = Timers(self.now, self._timer_failed)
         self.scheduler = Scheduler(self._crashed)
@@ -100,12 +103,12 @@ class Broker:
         self.committer = Committer(
             store, self.stats, clock.wall() - self.now, self._commit_done, self._commit_failed
         )
+        self.review = Review(self)
         self.registry = Registry(self)
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
         self.admission = Admission(self)
         self.trimmer = Trimmer(self)
-        self._authorizer_generation: int = authorizer.generation
         self._failed: bool = False
         """Whether a commit failed and messages are not taken again yet."""
         self._stuck: bool = False
@@ -127,8 +130,7 @@ class Broker:
         """Start a turn: time, timers, what was put off."""
         now = self.read_clock()
         self.publishing.deliveries = 0
-        if self.authorizer.generation != self._authorizer_generation:
-            self._forget_permissions()
+        self.review.begin_turn()
         if self.timers.advance(now, TIMERS_PER_TURN_MAX):
             self.request_turn()
         self.scheduler.begin_turn()
@@ -204,12 +206,12 @@ class Broker:
         self.stats.supervisor_restarts += 1
         actor.crashes += 1
         self._log.error(
-            "session_crashed", client_id=actor.client_id, crashes=actor.crashes, exc_info=error
+            "session_crashed", client_id=actor.label, crashes=actor.crashes, exc_info=error
         )
         if actor.client is not None:
             actor.client.disconnect(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, END_INTERNAL, "")
         if actor.crashes >= CRASHES_MAX:
-            self._log.error("session_given_up", client_id=actor.client_id, crashes=actor.crashes)
+            self._log.error("session_given_up", client_id=actor.label, crashes=actor.crashes)
             self.registry.end_session(actor)
 
     def _timer_failed(self, timed: Timed, error: Exception) -> None:
@@ -241,11 +243,6 @@ class Broker:
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)
-
-    def _forget_permissions(self) -> None:
-        self._authorizer_generation = self.authorizer.generation
-        for actor in self.registry.actors.values():
-            actor.publish_permissions.clear()
 
     def log_connect(self, client: ClientLink, client_id: str, present: bool) -> None:
         """A client was let in."""
@@ -285,7 +282,7 @@ class Broker:
         """A client may not do what it asked for."""
         self._log.warning(
             "permission_denied",
-            client_id=actor.client_id,
+            client_id=actor.label,
             username=actor.principal.name,
             address=actor.principal.address,
             listener=actor.principal.listener,
@@ -294,9 +291,24 @@ class Broker:
             rule=decision.rule,
         )
 
+    def log_revoked(self, actor: SessionActor, written: str, decision: Decision) -> None:
+        """A client may not be subscribed to something any more."""
+        self._log.warning(
+            "subscription_revoked",
+            client_id=actor.label,
+            username=actor.principal.name,
+            topic=written,
+            rule=decision.rule,
+        )
+
     def log_dropped(self, client_id: str, topic: str, reason: str) -> None:
         """A message was dropped for one recipient."""
         self._log.warning("message_dropped", client_id=client_id, topic=topic, reason=reason)
+
+
+def _no_mountpoint(_listener: str, _principal: Principal) -> str | None:
+    """Without mountpoints topics are what clients write."""
+    return ""
 
 
 def _no_turn() -> None:

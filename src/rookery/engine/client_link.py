@@ -8,6 +8,7 @@ faults are caught here and nowhere else: they become a reason code and the end o
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
 from rookery.actors.timers import Timed
@@ -42,16 +43,20 @@ from rookery.mqtt.packets import (
 from rookery.mqtt.properties import Properties
 from rookery.mqtt.reasons import FROM_SERVER
 from rookery.mqtt.types import CONNACK, PUBACK, V5, ReasonCode
+from rookery.ports import Decision
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
     from rookery.engine.session_actor import SessionActor
     from rookery.ports import Exchange, Principal
 
+# The stages of a link. In those before ``ADMITTING`` it takes packets.
 WAITING: Final = 0
-ADMITTING: Final = 1
-ATTACHED: Final = 2
-ENDED: Final = 3
+ATTACHED: Final = 1
+ADMITTING: Final = 2
+ASKING: Final = 3
+"""Somebody is asked whether the client may do what its last packet says."""
+ENDED: Final = 4
 
 PINGRESP_WIRE: Final = b"\xd0\x00"
 
@@ -88,6 +93,9 @@ class ClientLink(Timed, Waiter):
         self.exchange: Exchange | None = None
         """The enhanced authentication under way, or the last one, for re-authentication."""
         self.exchange_running: bool = False
+        self.answers: list[Decision] | None = None
+        """Whether what the packet that waited for them asks for is permitted."""
+        self._answered_at: int = 0
         self.session_is_new: bool = False
         """Whether the session began with this link."""
         self.receive_maximum: int = 65_535
@@ -116,7 +124,7 @@ class ClientLink(Timed, Waiter):
     def client_id(self) -> str:
         """The client id, once known; for logs."""
         if self.actor is not None:
-            return self.actor.client_id
+            return self.actor.label
         return "" if self.connect is None else self.connect.client_id
 
     def received(self, data: bytes, now: float) -> None:
@@ -134,12 +142,17 @@ class ClientLink(Timed, Waiter):
 
     def work(self, now: float) -> None:
         """Step through the packets that came, until one must be waited for or the turn is full."""
+        if self.stage == ASKING:
+            return  # What came stands behind the packet that is asked about.
         packets = self._held
         index = self._held_next
         count = len(packets)
         broker = self.broker
+        actor = self.actor
+        if actor is not None and actor.reviewed_at != broker.review.generation:
+            broker.review.review(actor)
         try:
-            while index < count and self.stage != ADMITTING and self.stage != ENDED:
+            while index < count and self.stage < ADMITTING:
                 if broker.turn_is_full():
                     break
                 if broker.committer.crowded():
@@ -157,11 +170,13 @@ class ClientLink(Timed, Waiter):
             self._held = []
             self._held_next = 0
             return
+        if self.stage == ASKING:
+            index -= 1  # The packet is taken again when the answer is there.
         if index < count:
             self._held_next = index
             self.io.pause()
             self.io.request_flush()
-            if self.stage != ADMITTING:
+            if self.stage < ADMITTING:
                 self.io.request_work()
             return
         if self._held_next or count:
@@ -172,6 +187,33 @@ class ClientLink(Timed, Waiter):
             self.refuse(fault_in_stream)
         if self.link.out:
             self.io.request_flush()
+
+    def take_answers(self) -> list[Decision] | None:
+        """The answers that the present packet waited for, unless it did not, or they hold no more."""
+        answers = self.answers
+        self.answers = None
+        return answers if self._answered_at == self.broker.review.generation else None
+
+    def ask(self, questions: list[Decision | Awaitable[Decision]]) -> list[Decision] | None:
+        """The answers; where they take time ``None``, and then the packet is taken again with them."""
+        answers = [each for each in questions if isinstance(each, Decision)]
+        if len(answers) == len(questions):
+            return answers
+        self.stage = ASKING
+        self._answered_at = self.broker.review.generation
+        self.broker.tasks.start("authorize", self._wait_for_answers(questions))
+        return None
+
+    async def _wait_for_answers(self, questions: list[Decision | Awaitable[Decision]]) -> None:
+        broker = self.broker
+        try:
+            answers = [each if isinstance(each, Decision) else await each for each in questions]
+            if self.stage == ASKING:
+                self.answers = answers
+                self.stage = ATTACHED
+                self.io.request_work()
+        except Exception as error:  # noqa: BLE001 - the supervisor's boundary
+            broker.link_crashed(self, error)
 
     def _step(self, packet: Packet, now: float) -> None:
         if isinstance(packet, Publish):
@@ -378,7 +420,7 @@ class ClientLink(Timed, Waiter):
             deadline = self.last_received + 1.5 * self.keep_alive_seconds
             if now < deadline:
                 self.check_keep_alive_at(deadline)
-            elif self.stage == ADMITTING:
+            elif self.stage >= ADMITTING:
                 # While a re-authentication waits nothing is read, so the silence may be ours.
                 self.check_keep_alive_at(now)
             else:
@@ -465,7 +507,7 @@ class ClientLink(Timed, Waiter):
             self.actor = None
             self.broker.stats.disconnect(reason)
             self.broker.registry.detach(actor, self)
-            self.broker.log_disconnect(self, actor.client_id, reason)
+            self.broker.log_disconnect(self, actor.label, reason)
 
     def lost(self) -> None:
         """The network connection went away."""

@@ -15,13 +15,14 @@ from rookery.engine.stats import (
     DROP_INVALID,
     DROP_NOT_AUTHORIZED,
     DROP_RETAINED_FULL,
+    END_NOT_AUTHORIZED,
 )
-from rookery.message import Delivery, Message, message_from_publish
+from rookery.message import Delivery, Message, message_from_publish, mounted_message
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Publish
 from rookery.mqtt.topics import split_share
 from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
-from rookery.ports import Decision
+from rookery.ports import Decision, Principal
 from rookery.routing.subscriber import Matches, Recipient, Subscriber
 
 if TYPE_CHECKING:
@@ -38,8 +39,20 @@ NO_TARGETS: Final[tuple[int, ...]] = ()
 NOBODY: Final[tuple[int, ...]] = (0,)
 """No session has this number."""
 
+NO_DOLLAR: Final = Decision(False, "below a mountpoint there are no topics that begin with $")
+
 PERMISSIONS_MAX: Final = 1_024
 """Topics whose permission one session remembers."""
+
+# What is remembered of a topic name: a bit for each QoS, those for retained messages above them, and the
+# same bits again for what is denied.
+RETAIN_SHIFT: Final = 3
+DENIED_SHIFT: Final = 6
+INVALID: Final = 1 << 12
+"""No QoS makes it a topic name within the limits."""
+
+WAITING: Final = -1
+"""In place of a reason code: the packet is taken again later, or its link has ended."""
 
 NOT_TAKEN: Final = 1 << 62
 """Stands for the group of a message whose group failed: no group has this number."""
@@ -88,28 +101,42 @@ class Publishing:
         actor = client.actor
         if actor is None:
             raise ProtocolViolation("PUBLISH before the client was admitted")
+        bit = 1 << publish.qos
+        if publish.retain:
+            bit = bit << RETAIN_SHIFT
+        known = actor.publish_permissions.get(publish.topic, 0)
+        permitted = SUCCESS
+        if not known & bit:
+            permitted = self._permission(client, actor, publish, known, bit)
+            if permitted == WAITING:
+                return
         stats = self._stats
         stats.messages_received += 1
         stats.payload_bytes_received += len(publish.payload)
         qos = publish.qos
         if qos == 0:
             stats.messages_received_qos0 += 1
-            self._accept(actor, publish, now)
+            self._accept(actor, publish, permitted, now)
         elif qos == 1:
             stats.messages_received_qos1 += 1
             if client.unacknowledged or actor.session.inbound.unreleased:
                 self._check_quota(client, actor)
-            reason_code = self._accept(actor, publish, now)
+            reason_code = self._accept(actor, publish, permitted, now)
             client.acknowledge(PUBACK, publish.packet_id, reason_code)
             if self._group:
                 client.unacknowledged += 1
                 client.keep(self._group)
         else:
             stats.messages_received_qos2 += 1
-            self._receive_exactly_once(client, actor, publish, now)
+            self._receive_exactly_once(client, actor, publish, permitted, now)
 
     def _receive_exactly_once(
-        self, client: ClientLink, actor: SessionActor, publish: Publish, now: float
+        self,
+        client: ClientLink,
+        actor: SessionActor,
+        publish: Publish,
+        permitted: int,
+        now: float,
     ) -> None:
         inbound = actor.session.inbound
         packet_id = publish.packet_id
@@ -118,7 +145,7 @@ class Publishing:
             client.acknowledge(PUBREC, packet_id, SUCCESS)
             return
         self._check_quota(client, actor)
-        reason_code = self._accept(actor, publish, now)
+        reason_code = self._accept(actor, publish, permitted, now)
         if reason_code < 0x80 or client.link.version != V5:
             inbound.hold(packet_id)
             actor.keep_inbound(packet_id, True)
@@ -137,13 +164,9 @@ class Publishing:
                 ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
             )
 
-    def _accept(self, actor: SessionActor, publish: Publish, now: float) -> int:
+    def _accept(self, actor: SessionActor, publish: Publish, permitted: int, now: float) -> int:
         """Publish what the client may publish; return the reason code for its acknowledgement."""
         self._group = 0
-        topic = publish.topic
-        permitted = actor.publish_permissions.get(topic)
-        if permitted is None:
-            permitted = self._permission(actor, publish)
         if permitted != SUCCESS:
             self._stats.drop(DROP_NOT_AUTHORIZED if permitted == NOT_AUTHORIZED else DROP_INVALID)
             return permitted
@@ -157,6 +180,8 @@ class Publishing:
             self._stats.drop(DROP_INVALID)
             return PAYLOAD_FORMAT_INVALID
         message = message_from_publish(publish, actor.client_id, now)
+        if actor.mountpoint:
+            message = mounted_message(message, actor.mountpoint)
         if self._committer.failing and self._must_be_kept(message):
             self._stats.drop(DROP_COMMIT_FAILED)
             if client_version(actor) != V5:
@@ -170,27 +195,65 @@ class Publishing:
             return NO_MATCHING_SUBSCRIBERS
         return reason_code
 
-    def _permission(self, actor: SessionActor, publish: Publish) -> int:
+    def _permission(
+        self, client: ClientLink, actor: SessionActor, publish: Publish, known: int, bit: int
+    ) -> int:
+        """What the client is told of a PUBLISH of which it is not known that it is permitted."""
         topic = publish.topic
-        permitted = SUCCESS
-        if (
-            len(publish.topic_wire) - 2 > self._limits.topic_bytes_max
-            or topic.count("/") >= self._limits.topic_levels_max
-        ):
-            permitted = TOPIC_NAME_INVALID
-        else:
-            decision = NOT_FOR_CLIENTS
-            if not topic.startswith(SYS_PREFIX):
-                decision = self._broker.authorizer.may_publish(
-                    actor.principal, topic, publish.qos, publish.retain
-                )
-            if not decision.allowed:
-                permitted = NOT_AUTHORIZED
-                self._broker.log_denied(actor, "publish", topic, decision)
+        if publish.qos == 2 and actor.session.inbound.holds(publish.packet_id):
+            return SUCCESS  # A resend of what was taken already.
+        if known & INVALID:
+            return TOPIC_NAME_INVALID
+        if known & (bit << DENIED_SHIFT):
+            return NOT_AUTHORIZED
+        if not self._fits(actor, publish):
+            self._remember_permission(actor, topic, INVALID)
+            return TOPIC_NAME_INVALID
+        decision = self.decide(client, actor.principal, actor.mountpoint, publish)
+        if decision is None:
+            return WAITING
+        if decision.allowed:
+            if decision.lasting:
+                self._remember_permission(actor, topic, known | bit)
+            return SUCCESS
+        self._broker.log_denied(actor, "publish", topic, decision)
+        if self._broker.review.denial_disconnects(client):
+            self._stats.drop(DROP_NOT_AUTHORIZED)
+            client.disconnect(ReasonCode.NOT_AUTHORIZED, END_NOT_AUTHORIZED, "")
+            return WAITING
+        if decision.lasting:
+            self._remember_permission(actor, topic, known | (bit << DENIED_SHIFT))
+        return NOT_AUTHORIZED
+
+    def _fits(self, actor: SessionActor, publish: Publish) -> bool:
+        """Whether the topic name is within the limits, the mountpoint counted in."""
+        size_bytes = len(publish.topic_wire) - 2
+        levels = publish.topic.count("/") + 1
+        if actor.mountpoint:
+            size_bytes += len(actor.mountpoint.encode())
+            levels += actor.mountpoint.count("/")
+        limits = self._limits
+        return size_bytes <= limits.topic_bytes_max and levels <= limits.topic_levels_max
+
+    def decide(
+        self, client: ClientLink, principal: Principal, mountpoint: str, publish: Publish
+    ) -> Decision | None:
+        """Whether a client may publish this; ``None`` while somebody is asked."""
+        topic = publish.topic
+        reserved = not_for_clients(topic, mountpoint)
+        if reserved is not None:
+            return reserved
+        answers = client.take_answers()
+        if answers is None:
+            answers = client.ask(
+                [self._broker.authorizer.may_publish(principal, topic, publish.qos, publish.retain)]
+            )
+        return None if answers is None else answers[0]
+
+    def _remember_permission(self, actor: SessionActor, topic: str, known: int) -> None:
         if len(actor.publish_permissions) >= PERMISSIONS_MAX:
             actor.publish_permissions.clear()
-        actor.publish_permissions[topic] = permitted
-        return permitted
+        actor.publish_permissions[topic] = known
 
     def publish(self, message: Message) -> None:
         """Publish a message of the node's own or a will: already permitted, nobody to answer."""
@@ -406,6 +469,15 @@ class Publishing:
             self._committer.refer(position, 1)
             self._group = self._committer.must_keep()
         subscriber.tell(Delivery(message, qos, retain, recipient.identifiers, share, position))
+
+
+def not_for_clients(topic: str, mountpoint: str) -> Decision | None:
+    """Why no client may publish to a topic name, whatever rules say; ``None`` where rules decide."""
+    if topic.startswith(SYS_PREFIX):
+        return NOT_FOR_CLIENTS
+    if mountpoint and topic.startswith("$"):
+        return NO_DOLLAR
+    return None
 
 
 def copy_of(message: Message) -> Message:

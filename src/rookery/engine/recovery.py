@@ -86,6 +86,7 @@ class Recovery:
         broker = self._broker
         principal = Principal(name=None, client_id=row.client_id)
         actor = broker.registry.restore(row.client_id, principal)
+        actor.principal_known = False
         actor.restored(row)
         actor.session.expiry_seconds = row.expiry_seconds
         if row.expiry_seconds:

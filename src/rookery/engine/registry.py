@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import chance
 from rookery.engine.client_link import ClientLink
+from rookery.engine.review import NOT_REVIEWED, same_client
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.stats import DROP_SESSION_ENDED, END_TAKEOVER
 from rookery.message import message_from_will
@@ -61,8 +62,10 @@ class Registry:
             actor = None
         if actor is not None:
             stats.sessions_resumed += 1
+            if not actor.principal_known or not same_client(actor.principal, principal):
+                actor.reviewed_at = NOT_REVIEWED
             actor.principal = principal
-            actor.publish_permissions.clear()
+            actor.principal_known = True
             return actor, True
         stats.sessions_created += 1
         return self.restore(client_id, principal), False
@@ -92,6 +95,7 @@ class Registry:
         # [MQTT-3.1.3-9] A will that waits is not published when its client is back in time.
         self._give_up_deadlines(actor)
         actor.session.will = will
+        actor.will_allowed_at = self._broker.review.generation
         actor.session.outbound.window_max = window_max
         actor.set_expiry(expiry_seconds)
         client.actor = actor
@@ -135,7 +139,7 @@ class Registry:
         self._broker.stats.wills_published += 1
         message = message_from_will(pending.will, actor.client_id, self._broker.now)
         actor.session.will = None
-        self._broker.publishing.publish_will(message, actor.number)
+        self._broker.review.publish_will(actor, message)
         actor.keep()
         self._broker.request_turn()
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final
 from rookery.actors.scheduler import Actor
 from rookery.actors.timers import Timed
 from rookery.engine.committer import ProgressSource, Waiter
+from rookery.engine.mountpoints import label_of, mountpoint_of
+from rookery.engine.retained_stream import RetainedStream
 from rookery.engine.stats import (
     DROP_EXPIRED,
-    DROP_OFFLINE_QOS0,
-    DROP_OUTPUT_FULL,
     DROP_PACKET_TOO_LARGE,
-    DROP_QUEUE_FULL,
+    DROP_REASON_OF,
     END_INTERNAL,
 )
-from rookery.message import Delivery, Message, message_from_will
+from rookery.message import Delivery, message_from_will
 from rookery.mqtt.types import ReasonCode
 from rookery.ports import Principal
 from rookery.records import (
@@ -31,14 +31,9 @@ from rookery.records import (
     decode_message,
     encode_message,
 )
-from rookery.routing.retained import RetainedCursor
 from rookery.routing.subscriber import Subscriber
 from rookery.session.backlog import QOS_MASK, RETAIN, SHARED
 from rookery.session.outbound import (
-    DROPPED_EXPIRED,
-    DROPPED_OFFLINE,
-    DROPPED_OUTPUT_FULL,
-    DROPPED_QUEUE_FULL,
     DROPPED_TOO_LARGE,
     QUEUED,
     SENT,
@@ -50,38 +45,10 @@ if TYPE_CHECKING:
     from rookery.engine.broker import Broker
     from rookery.engine.client_link import ClientLink
 
-RETAINED_BATCH: Final = 64
 RETAINED_PER_TURN: Final = 512
 NOT_DURABLE: Final = "could not be made durable"
 DROP_LOG_SECONDS: Final = 10.0
 """How often one session's drops are logged: the counters have them all."""
-
-
-class RetainedStream:
-    """The retained messages one new subscription brings, taken as the client reads them."""
-
-    def __init__(self, cursor: RetainedCursor, qos_max: int, identifiers: tuple[int, ...]) -> None:
-        self.qos_max = qos_max
-        self.identifiers = identifiers
-        self._cursor = cursor
-        self._batch: list[Message] = []
-        self._next: int = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether there are no more messages."""
-        return self._cursor.done and self._next >= len(self._batch)
-
-    def take(self, now: float) -> Message | None:
-        """The next message, or ``None`` when looking for it is work for another turn."""
-        if self._next >= len(self._batch):
-            self._batch = self._cursor.take(RETAINED_BATCH, now)
-            self._next = 0
-            if not self._batch:
-                return None
-        message = self._batch[self._next]
-        self._next += 1
-        return message
 
 
 class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
@@ -92,12 +59,28 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         self.broker = broker
         self.session = session
         self.principal = principal
+        self.principal_known: bool = True
+        """Whether it is who the client proved to be; not so for a session that was found in the store."""
+        self.mountpoint: str = mountpoint_of(session.client_id)
+        """What stands before all its topics, and is not seen by its client."""
+        self.label: str = label_of(session.client_id)
+        """The session's name for people."""
         self.client: ClientLink | None = None
         self.mailbox: list[Delivery] = []
         self.queued: bool = False
         self.behind: bool = False
         """Whether only this turn's own output keeps something from going on."""
         self.publish_permissions: dict[str, int] = {}
+        """By topic name as the client writes it: bits of ``rookery.engine.publishing``."""
+        self.reviewed_at: int = broker.review.generation
+        """The generation of rules and users at which all that it has was permitted."""
+        self.reviews: int = 0
+        self.under_review: bool = False
+        """Whether it is not known yet what it may have; nothing is sent to it then."""
+        self.revoked: bool = False
+        """Whether what it reads from the log may belong to a subscription it has no more."""
+        self.will_allowed_at: int = broker.review.generation
+        self._resumes_after_review: bool = False
         self.streams: deque[RetainedStream] | None = None
         self.ended: bool = False
         self.expires_at: float | None = None
@@ -140,7 +123,9 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             self.mailbox.clear()
             self.broker.registry.unsubscribe_more(self)
             return
-        client = self.client
+        if self.reviewed_at != self.broker.review.generation:
+            self.broker.review.review(self)
+        client = None if self.under_review else self.client
         if self.behind:
             self.behind = False
             if client is not None:
@@ -175,7 +160,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
 
     def _deliver(self, deliveries: list[Delivery], now: float) -> None:
         outbound = self.session.outbound
-        client = self.client
+        client = None if self.under_review else self.client
         link = None if client is None else client.link
         unsent_bytes = 0 if client is None else client.unsent_bytes()
         sent_qos0 = 0
@@ -217,16 +202,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         outbound.sent_payload_bytes = 0
 
     def _dropped(self, delivery: Delivery, outcome: int) -> None:
-        if outcome == DROPPED_OFFLINE:
-            reason = DROP_OFFLINE_QOS0
-        elif outcome == DROPPED_QUEUE_FULL:
-            reason = DROP_QUEUE_FULL
-        elif outcome == DROPPED_OUTPUT_FULL:
-            reason = DROP_OUTPUT_FULL
-        elif outcome == DROPPED_EXPIRED:
-            reason = DROP_EXPIRED
-        else:
-            reason = DROP_PACKET_TOO_LARGE
+        reason = DROP_REASON_OF[outcome]
         self.broker.stats.drop(reason)
         if delivery.position and delivery.qos and self.session.outbound.owed is not None:
             if outcome == DROPPED_TOO_LARGE or delivery.position < 0:
@@ -237,7 +213,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         now = self.broker.now
         if now >= self.drop_logged_at + DROP_LOG_SECONDS:
             self.drop_logged_at = now
-            self.broker.log_dropped(self.client_id, delivery.message.topic, reason)
+            self.broker.log_dropped(self.label, delivery.message.topic, reason)
 
     def acknowledged(self, packet_id: int, reason_code: int, now: float) -> None:
         """A PUBACK, or a PUBREC that refuses: a place in the window is free."""
@@ -284,8 +260,10 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
 
     def advance(self, now: float) -> None:
         """Send what waited for the window or for the client's reading."""
+        if self.reviewed_at != self.broker.review.generation:
+            self.broker.review.review(self)
         client = self.client
-        if client is None:
+        if client is None or self.under_review:
             return
         self._send_queue(client, now)
         if self.streams is not None and not self.queued:
@@ -293,6 +271,29 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             self.broker.scheduler.ready.append(self)
         if client.link.out:
             client.io.request_flush()
+
+    def resume(self, now: float) -> None:
+        """Send the client, which is back, what was in flight, and go on with what waits."""
+        self._resumes_after_review = self.under_review
+        client = self.client
+        if client is None or self.under_review:
+            return
+        outbound = self.session.outbound
+        outbound.withholds = self.durable and self.broker.committer.stuck
+        outbound.resend(client.link, now)
+        self.broker.stats.packets_sent += len(outbound.released)
+        self.advance(now)
+
+    def go_on_after_review(self, now: float) -> None:
+        """All that the session has is permitted."""
+        if self._resumes_after_review:
+            self.resume(now)
+        else:
+            self.advance(now)
+
+    def unmounted(self, topic: str) -> str:
+        """A topic name or filter as the client writes it."""
+        return topic[len(self.mountpoint) :]
 
     def _send_queue(self, client: ClientLink, now: float) -> None:
         outbound = self.session.outbound
@@ -458,6 +459,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             else:
                 deliveries.append(self._delivery_of(position, flags, entry, owed))
         self.session.outbound.queue_read(deliveries)
+        if self.revoked:
+            self.broker.review.forget_unwanted(self)
         for position in missing:
             self.finish(position)
         self.advance(self.broker.now)

@@ -54,8 +54,19 @@ class Behaviour:
 
 
 @dataclass(frozen=True)
+class Denial:
+    """What becomes of a client that does what it may not do."""
+
+    denied_v5_disconnects: bool = False
+    """Whether a 5.0 client is disconnected, and not only answered so."""
+    denied_v3_disconnects: bool = False
+    """The same for clients of 3.1 and 3.1.1."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """All the engine's settings."""
 
     limits: Limits
     behaviour: Behaviour
+    denial: Denial = Denial()

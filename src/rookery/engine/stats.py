@@ -7,6 +7,14 @@ reading time.
 
 from typing import Final, Protocol
 
+from rookery.session.outbound import (
+    DROPPED_EXPIRED,
+    DROPPED_OFFLINE,
+    DROPPED_OUTPUT_FULL,
+    DROPPED_QUEUE_FULL,
+    DROPPED_TOO_LARGE,
+)
+
 # Why a message was not delivered to a recipient it was meant for. Each reason is a key of
 # ``Stats.dropped`` from the start, so a reader sees it at 0 before it first happens.
 DROP_QUEUE_FULL: Final = "queue_full"
@@ -29,6 +37,8 @@ DROP_COMMIT_FAILED: Final = "commit_failed"
 """The store could not make the message durable, so it was not acknowledged."""
 DROP_SESSION_ENDED: Final = "session_ended"
 """The message was still queued when its session ended."""
+DROP_REVOKED: Final = "revoked"
+"""The message was queued for a subscription that the client may no longer have."""
 
 DROP_REASONS: Final[list[str]] = [
     DROP_QUEUE_FULL,
@@ -41,7 +51,17 @@ DROP_REASONS: Final[list[str]] = [
     DROP_RETAINED_FULL,
     DROP_COMMIT_FAILED,
     DROP_SESSION_ENDED,
+    DROP_REVOKED,
 ]
+
+DROP_REASON_OF: Final = {
+    DROPPED_OFFLINE: DROP_OFFLINE_QOS0,
+    DROPPED_QUEUE_FULL: DROP_QUEUE_FULL,
+    DROPPED_OUTPUT_FULL: DROP_OUTPUT_FULL,
+    DROPPED_EXPIRED: DROP_EXPIRED,
+    DROPPED_TOO_LARGE: DROP_PACKET_TOO_LARGE,
+}
+"""By the outcome of a delivery to a session."""
 
 # Why a link ended: the keys of ``Stats.disconnects``.
 END_CLIENT: Final = "client"
@@ -186,6 +206,8 @@ class Stats:
         self.subscriptions_refused: int = 0
         self.subscriptions_ended: int = 0
         """Topic filters unsubscribed."""
+        self.subscriptions_revoked: int = 0
+        """Subscriptions ended because rules changed."""
 
         self.commits: int = 0
         """Groups made durable."""

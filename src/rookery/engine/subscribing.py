@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.client_link import ClientLink
-from rookery.engine.session_actor import RetainedStream, SessionActor
+from rookery.engine.mountpoints import inner_filter, mounted_filter
+from rookery.engine.retained_stream import RetainedStream
+from rookery.engine.session_actor import SessionActor
+from rookery.engine.stats import END_NOT_AUTHORIZED
 from rookery.message import NO_IDENTIFIERS
 from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, UnsubAck, Unsubscribe
-from rookery.mqtt.topics import split_share, validate_topic_filter
+from rookery.mqtt.topics import SHARE_PREFIX, split_share, validate_topic_filter
 from rookery.mqtt.types import ReasonCode
+from rookery.ports import Decision
 from rookery.records import SubscriptionRow
 from rookery.routing.subscriber import Subscription
 from rookery.session.session import GrantedSubscription
@@ -32,11 +36,17 @@ class Subscribing:
         self, client: ClientLink, actor: SessionActor, packet: Subscribe, now: float
     ) -> None:
         """Grant or refuse each topic filter, answer, then send what is retained."""
+        refusals = self._refusals(client, actor, packet)
+        if refusals is None:
+            return
         identifier = 0
         if packet.properties is not None and packet.properties.subscription_identifiers:
             identifier = packet.properties.subscription_identifiers[0]
         streams: list[RetainedStream] = []
-        codes = [self._grant(actor, request, identifier, streams) for request in packet.requests]
+        codes = [
+            self._grant(actor, request, refusal, identifier, streams)
+            for request, refusal in zip(packet.requests, refusals, strict=True)
+        ]
         explanation = client.explanation(max(codes))
         client.link.send(
             SubAck(packet.packet_id, codes, explanation)
@@ -49,19 +59,25 @@ class Subscribing:
         self,
         actor: SessionActor,
         request: SubscriptionRequest,
+        refusal: ReasonCode,
         identifier: int,
         streams: list[RetainedStream],
     ) -> ReasonCode:
-        refusal = self._check(actor, request)
+        written = mounted_filter(request.topic_filter, actor.mountpoint)
+        session = actor.session
+        known = session.subscriptions.get(written)
+        if (
+            refusal == ReasonCode.SUCCESS
+            and known is None
+            and len(session.subscriptions) >= self._limits.subscriptions_per_session_max
+        ):
+            refusal = ReasonCode.QUOTA_EXCEEDED
         if refusal != ReasonCode.SUCCESS:
             self._broker.stats.subscriptions_refused += 1
             return refusal
-        written = request.topic_filter
         shared = split_share(written)
         share, topic_filter = (None, written) if shared is None else shared
         qos_max = request.qos_max
-        session = actor.session
-        known = session.subscriptions.get(written)
         is_new = known is None
         granted = GrantedSubscription(
             topic_filter,
@@ -96,42 +112,67 @@ class Subscribing:
             ):
                 granted.kept_in = known.kept_in  # As most clients ask whenever they come back.
             else:
-                self._keep(actor, written, granted)
+                self.keep(actor, written, granted)
         handling = request.retain_handling
         if share is None and (
             handling == RETAIN_ALWAYS or (handling == RETAIN_IF_NEW and is_new)
         ):  # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
             identifiers = (identifier,) if identifier else NO_IDENTIFIERS
             cursor = self._broker.retained.cursor(topic_filter)
-            streams.append(RetainedStream(cursor, qos_max, identifiers))
+            streams.append(RetainedStream(cursor, written, qos_max, identifiers))
         return ReasonCode(qos_max)
 
-    def _check(self, actor: SessionActor, request: SubscriptionRequest) -> ReasonCode:
-        written = request.topic_filter
-        shared = split_share(written)
-        topic_filter = written if shared is None else shared[1]
+    def _refusals(
+        self, client: ClientLink, actor: SessionActor, packet: Subscribe
+    ) -> list[ReasonCode] | None:
+        """Why each topic filter is refused, or that it is not; ``None`` for no answer yet, or none at all."""
+        refusals = [self._form(actor, request.topic_filter) for request in packet.requests]
+        permitted: list[Decision] | None = client.take_answers()
+        if permitted is None:
+            authorizer = self._broker.authorizer
+            permitted = client.ask(
+                [
+                    authorizer.may_subscribe(
+                        actor.principal, inner_filter(request.topic_filter), request.qos_max
+                    )
+                    for request, refusal in zip(packet.requests, refusals, strict=True)
+                    if refusal == ReasonCode.SUCCESS
+                ]
+            )
+            if permitted is None:
+                return None
+        denied = False
+        at = 0
+        for index, request in enumerate(packet.requests):
+            if refusals[index] == ReasonCode.SUCCESS:
+                decision = permitted[at]
+                at += 1
+                if not decision.allowed:
+                    denied = True
+                    refusals[index] = ReasonCode.NOT_AUTHORIZED
+                    self._broker.log_denied(actor, "subscribe", request.topic_filter, decision)
+        if denied and self._broker.review.denial_disconnects(client):
+            client.disconnect(ReasonCode.NOT_AUTHORIZED, END_NOT_AUTHORIZED, "")
+            return None
+        return refusals
+
+    def _form(self, actor: SessionActor, asked: str) -> ReasonCode:
+        """Whether this is a topic filter within the limits, the mountpoint counted in."""
+        written = mounted_filter(asked, actor.mountpoint)
+        inner = inner_filter(written)
         limits = self._limits
         if (
             len(written.encode()) > limits.topic_bytes_max
-            or (shared is None and written.startswith("$share/"))
-            or not validate_topic_filter(topic_filter, limits.topic_levels_max)
+            or inner.startswith(SHARE_PREFIX)
+            or not validate_topic_filter(inner_filter(asked), limits.topic_levels_max)
+            or not validate_topic_filter(inner, limits.topic_levels_max)
         ):
             return ReasonCode.TOPIC_FILTER_INVALID
-        session = actor.session
-        if (
-            written not in session.subscriptions
-            and len(session.subscriptions) >= limits.subscriptions_per_session_max
-        ):
-            return ReasonCode.QUOTA_EXCEEDED
-        decision = self._broker.authorizer.may_subscribe(
-            actor.principal, topic_filter, request.qos_max
-        )
-        if not decision.allowed:
-            self._broker.log_denied(actor, "subscribe", written, decision)
+        if actor.mountpoint and inner_filter(asked).startswith("$"):
             return ReasonCode.NOT_AUTHORIZED
         return ReasonCode.SUCCESS
 
-    def _keep(self, actor: SessionActor, written: str, granted: GrantedSubscription | None) -> None:
+    def keep(self, actor: SessionActor, written: str, granted: GrantedSubscription | None) -> None:
         """Keep a durable session's subscription as it is now; its answer leaves after that."""
         committer = self._broker.committer
         row: SubscriptionRow | None = None
@@ -154,7 +195,8 @@ class Subscribing:
         """End each subscription and answer. [MQTT-3.10.4-4] [MQTT-3.10.4-5]"""
         codes: list[ReasonCode] = []
         session = actor.session
-        for written in packet.topic_filters:
+        for asked in packet.topic_filters:
+            written = mounted_filter(asked, actor.mountpoint)
             granted = session.subscriptions.pop(written, None)
             if granted is None:
                 codes.append(ReasonCode.NO_SUBSCRIPTION_EXISTED)
@@ -162,7 +204,7 @@ class Subscribing:
             self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
             self._broker.stats.subscriptions_ended += 1
             if actor.durable:
-                self._keep(actor, written, None)
+                self.keep(actor, written, None)
             codes.append(ReasonCode.SUCCESS)
         client.link.send(UnsubAck(packet.packet_id, codes))
         self._broker.stats.packets_sent += 1

@@ -75,6 +75,8 @@ class Link:
         self.packet_bytes_out_max = PACKET_BYTES_LIMIT
         """The peer's maximum packet size. [MQTT-3.1.2-24]"""
         self.topic_aliases_out_max = 0
+        self.mountpoint = ""
+        """What its owner puts before topic names, and the peer must not see."""
         self._established = False
         self._held: bytearray | None = None
         self._needed_bytes = 0

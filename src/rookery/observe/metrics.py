@@ -61,6 +61,11 @@ COUNTERS: Final = (
     ("emqx_subscriptions_made", "subscriptions_made", "Topic filters granted."),
     ("emqx_subscriptions_refused", "subscriptions_refused", "Topic filters refused."),
     ("emqx_subscriptions_ended", "subscriptions_ended", "Topic filters unsubscribed."),
+    (
+        "emqx_subscriptions_revoked",
+        "subscriptions_revoked",
+        "Subscriptions ended because rules changed.",
+    ),
     ("emqx_commits", "commits", "Groups of records made durable."),
     ("emqx_commits_failed", "commits_failed", "Groups of records that could not be made durable."),
     ("emqx_records_committed", "records_committed", "Records made durable."),

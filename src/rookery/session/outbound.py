@@ -305,6 +305,20 @@ class Outbound:
             self.queue = kept if kept or self._unsent is not None else None
         return taken, packet_ids
 
+    def take_unwanted(self, wanted: list[bool]) -> list[Delivery]:
+        """Take out of the queue what is not wanted, place by place; return it."""
+        taken: list[Delivery] = []
+        if self.queue is not None:
+            kept: deque[Delivery] = deque()
+            for delivery, keep in zip(self.queue, wanted, strict=True):
+                if keep:
+                    kept.append(delivery)
+                else:
+                    taken.append(delivery)
+                    self.queue_bytes -= delivery.message.size_bytes
+            self.queue = kept if kept or self._unsent is not None else None
+        return taken
+
     def apart(self) -> list[int]:
         """The log positions in memory that are owed apart from what the cursor counts."""
         found = [-delivery.position for delivery in self.inflight.values() if delivery.position < 0]

@@ -87,6 +87,15 @@ class Session:
         ]
         return tuple(sorted(found)) if found else NO_IDENTIFIERS
 
+    def wants(self, topic: str, share: str) -> bool:
+        """Whether a subscription asks for this topic name, or is the shared one it came by."""
+        if share:
+            return share in self.subscriptions
+        return any(
+            granted.share is None and matches(granted.topic_filter, topic)
+            for granted in self.subscriptions.values()
+        )
+
     @property
     def durable(self) -> bool:
         """Whether the session outlives its link, so that what it is owed must be kept."""

@@ -51,7 +51,7 @@ def test_traffic_goes_on_while_certificates_change(tmp_path: Path) -> None:
         asked = MESSAGES // 4
         for number in range(MESSAGES):
             if number == asked:
-                assert node.reload(node.config) == []
+                assert await node.reload(node.config, {}) == []
             if number == 3 * asked:
                 await reloaded(node, 1)  # The last ones certainly cross with the new context.
             payload = b"%d" % number
@@ -89,13 +89,13 @@ def test_other_files_are_taken_from_a_new_configuration(tmp_path: Path) -> None:
 
     async def work(node: Node) -> None:
         changed = config(listeners=[tls_listener(new.server("new-server"), minimum_version="1.3")])
-        assert node.reload(changed) == []
+        assert await node.reload(changed, {}) == []
         await reloaded(node, 1)
         client = await dial_tls(node, new.certificate)
         assert await client.ask(connect("a")) == ["CONNACK"]
         await client.close()
-        assert node.reload(config(listeners=[listener, TCP | {"name": "b"}])) == ["listeners"]
-        assert node.reload(config(listeners=[TCP])) == ["listeners"]
+        assert await node.reload(config(listeners=[listener, TCP | {"name": "b"}]), {}) == ["listeners"]
+        assert await node.reload(config(listeners=[TCP]), {}) == ["listeners"]
 
     run(work, listeners=[listener])
 
@@ -108,7 +108,7 @@ def test_what_is_wrong_with_certificates_is_told_and_the_node_stays_ready(tmp_pa
         assert check.ok
         assert check.detail.startswith(f"certificate server in {pair.certificate}")
         pair.private_key.write_text("half")
-        node.reload(node.config)
+        await node.reload(node.config, {})
         (tls,) = node._tls.reloader.listeners
         async with asyncio.timeout(PATIENCE_SECONDS):
             while tls.fault is None:

@@ -114,7 +114,7 @@ def test_a_session_that_is_kept(where, sender):
 
 def test_refusals_are_told(broker_with):
     rule = {"permission": "deny", "action": "subscribe", "topic_filter": "no/#"}
-    broker = broker_with(**{"authorization.rules": [rule]})
+    broker = broker_with(**{"authorization.rules": [rule], "authorization.default": "allow"})
     where = ("-h", broker.host, "-p", str(broker.port))
     done = rookery("sub", *where, "-t", "no/a", "-t", "no/b")
     assert done.returncode == 1

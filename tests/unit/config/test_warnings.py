@@ -182,3 +182,12 @@ def test_a_store_that_ends_with_the_node():
     store["directory"] = "d"
     _, warning = warnings(Config.model_validate({"listeners": LOOPBACK, "store": store}))
     assert warning == "store.directory is not used: store.durability is memory"
+
+
+def test_a_rule_about_a_listener_that_is_not_there():
+    rule = {"permission": "deny", "action": "all", "topic_filter": "#"}
+    rules = [rule | {"listener": name} for name in ("tcp-0", "tcp-1", None)]
+    data = {"listeners": LOOPBACK, "authorization": {"rules": rules}}
+    assert warnings(Config.model_validate(data)) == [
+        "authorization.rules.1 is about nobody: there is no listener tcp-1"
+    ]

@@ -282,13 +282,7 @@ def later(*verdicts: Accepted | Refused | Challenge | Exception) -> list[Awaitab
 
 async def until(engine: Engine, there: Callable[[], object]) -> None:
     """Let the loop turn until something is there."""
-    for _ in range(1_000):
-        if there():
-            return
-        await asyncio.sleep(0)
-        engine.settle()
-        engine.flush()
-    raise AssertionError("it never came")
+    await engine.until(there)
 
 
 class TestAVerdictThatTakesTime:
@@ -564,6 +558,48 @@ class TestResume:
         peer, more = engine.connect_more("a", clean_start=True)
         assert more == []
         assert peer.actor.session.subscriptions == {}
+
+
+class TestAWillThatIsAskedAbout:
+    @pytest.mark.parametrize("denied", [False, True])
+    def test_the_client_waits_for_the_answer(self, denied):
+        async def main() -> None:
+            authorizer = FakeAuthorizer(*["w"] * denied, slow=True)
+            engine = Engine(authorizer=authorizer)
+            peer, found = engine.ask(connect("a", will=will("w")))
+            assert found == []
+            assert peer.send(PingReq()) == []
+            authorizer.answer()
+            await engine.until(lambda: peer.io.written)
+            answer = ["CONNACK 0x87"] if denied else ["CONNACK", "PINGRESP"]
+            assert said(peer.take()) == answer
+            assert peer.closed is denied
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("error", [None, RuntimeError("ours")])
+    def test_it_may_go_meanwhile(self, error):
+        async def main() -> None:
+            authorizer = FakeAuthorizer(slow=True)
+            engine = Engine(authorizer=authorizer)
+            peer, _ = engine.ask(connect("a", will=will("w")))
+            if error is None:
+                peer.drop()
+                authorizer.answer()
+            else:
+                authorizer.open[0][1].set_exception(error)
+            await engine.until(lambda: not engine.broker.tasks._running)
+            assert engine.broker.registry.actors == {}
+
+        asyncio.run(main())
+
+    def test_only_the_node_has_wills_for_its_own_topics(self):
+        _, found = Engine().ask(connect("a", will=will("$SYS/w")))
+        assert said(found) == ["CONNACK 0x87"]
+
+    def test_a_will_topic_has_a_limit_of_bytes(self):
+        _, found = Engine(topic_bytes_max=5).ask(connect("a", will=will("w" * 6)))
+        assert said(found) == ["CONNACK 0x90"]
 
 
 def until_wall(engine: Engine, seconds: float) -> Accepted:

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from rookery.engine.broker import TURN_DELIVERIES_MAX
@@ -9,7 +11,7 @@ from rookery.engine.stats import (
     DROP_NOT_AUTHORIZED,
     DROP_RETAINED_FULL,
 )
-from rookery.mqtt.packets import PubAck, PubRel
+from rookery.mqtt.packets import PingReq, PubAck, PubRel
 from rookery.mqtt.types import V3_1_1, V5
 from rookery.records import Entry, Group, block_of, decode_message, index_of
 from tests.support.engine import Engine, FakeAuthorizer, FakeStore, Peer, props, publish, said, will
@@ -657,3 +659,143 @@ def test_a_turn_that_delivered_enough_is_full():
     assert engine.broker.turn_is_full()
     engine.broker.begin_turn()
     assert not engine.broker.turn_is_full()
+
+
+class TestPermissions:
+    def test_each_qos_and_retain_is_asked_about_once(self):
+        authorizer = FakeAuthorizer()
+        engine = Engine(authorizer=authorizer)
+        peer = engine.connect("a")
+        for _ in range(2):
+            for qos in (0, 1, 2):
+                for retain in (False, True):
+                    packet_id = 1 + qos * 2 + retain if qos else 0
+                    peer.send(publish("t", qos=qos, retain=retain, packet_id=packet_id))
+        assert authorizer.asked == ["t"] * 6
+
+    def test_an_answer_that_does_not_last_is_asked_for_each_time(self):
+        authorizer = FakeAuthorizer("u")
+        engine = Engine(authorizer=authorizer)
+        peer = engine.connect("a")
+        authorizer.lasting = False
+        for packet_id in (1, 2):
+            assert said(peer.publish("t", qos=1, packet_id=packet_id)) == [
+                f"PUBACK #{packet_id} 0x10"
+            ]
+            assert said(peer.publish("u", qos=1, packet_id=packet_id)) == [
+                f"PUBACK #{packet_id} 0x87"
+            ]
+        assert authorizer.asked == ["t", "u"] * 2
+
+    def test_a_refusal_is_remembered(self):
+        authorizer = FakeAuthorizer("t")
+        peer = Engine(authorizer=authorizer).connect("a")
+        for packet_id in (1, 2):
+            answer = peer.publish("t", qos=1, packet_id=packet_id)
+            assert said(answer) == [f"PUBACK #{packet_id} 0x87"]
+        assert authorizer.asked == ["t"]
+
+    @pytest.mark.parametrize("version", [V5, V3_1_1])
+    @pytest.mark.parametrize("qos", [0, 1, 2])
+    def test_where_it_is_asked_for_the_client_is_put_out(self, version, qos):
+        engine = Engine(
+            authorizer=FakeAuthorizer("t"), denied_v5_disconnects=True, denied_v3_disconnects=True
+        )
+        peer = engine.connect("a", version)
+        found = peer.send(publish("t", qos=qos, packet_id=qos), publish("u"))
+        assert said(found) == (["DISCONNECT 0x87"] if version == V5 else [])
+        assert peer.closed
+        assert engine.stats.messages_received == 0
+        assert engine.stats.dropped["not_authorized"] == 1
+
+    def test_a_resend_of_what_was_taken_is_acknowledged(self):
+        authorizer = FakeAuthorizer()
+        peer = Engine(authorizer=authorizer).connect("a")
+        assert said(peer.publish("t", qos=2, packet_id=1)) == ["PUBREC #1 0x10"]
+        authorizer.deny("t")
+        assert said(peer.publish("t", qos=2, packet_id=1, dup=True)) == ["PUBREC #1"]
+
+
+class TestAnAnswerThatTakesTime:
+    def test_packets_wait_in_order_and_others_do_not(self):
+        async def main():
+            authorizer = FakeAuthorizer("u", slow=True)
+            engine = Engine(authorizer=authorizer)
+            peer, other = engine.connect("a"), engine.connect("b")
+            packets = [
+                publish("t", qos=1, packet_id=1),
+                publish("u", qos=1, packet_id=2),
+                PingReq(),
+            ]
+            assert peer.send(*packets) == []
+            assert peer.io.paused
+            assert said(other.send(PingReq())) == ["PINGRESP"]
+            assert peer.send(PingReq()) == []
+            authorizer.answer()
+            await engine.until(lambda: authorizer.open)
+            assert said(peer.take()) == ["PUBACK #1 0x10"]
+            authorizer.answer()
+            await engine.until(lambda: not peer.io.paused)
+            assert said(peer.take()) == ["PUBACK #2 0x87", "PINGRESP", "PINGRESP"]
+            assert authorizer.asked == ["t", "u"]
+            assert engine.stats.messages_received == 2
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("how", ["lost", "taken over"])
+    def test_the_link_may_end_meanwhile(self, how):
+        async def main():
+            authorizer = FakeAuthorizer(slow=True)
+            engine = Engine(authorizer=authorizer)
+            peer = engine.connect("a", session_expiry_interval=99)
+            peer.send(publish("t", qos=1, packet_id=1))
+            if how == "lost":
+                peer.drop()
+            else:
+                back = engine.connect("a", clean_start=False, session_expiry_interval=99)
+                assert back.client.actor is not None
+            authorizer.answer()
+            await engine.until(lambda: not engine.broker.tasks._running)
+            assert engine.stats.messages_received == 0
+            assert said(peer.take()) in ([], ["DISCONNECT 0x8E"])
+
+        asyncio.run(main())
+
+    def test_an_answer_to_other_rules_is_asked_for_again(self):
+        async def main():
+            authorizer = FakeAuthorizer(slow=True)
+            engine = Engine(authorizer=authorizer)
+            peer = engine.connect("a")
+            peer.send(publish("t", qos=1, packet_id=1))
+            authorizer.answer()
+            authorizer.deny("t")
+            await engine.until(lambda: authorizer.open)
+            authorizer.answer()
+            await engine.until(lambda: peer.io.written)
+            assert said(peer.take()) == ["PUBACK #1 0x87"]
+
+        asyncio.run(main())
+
+    def test_a_failure_of_ours_costs_the_link(self):
+        async def main():
+            authorizer = FakeAuthorizer(slow=True)
+            engine = Engine(authorizer=authorizer)
+            peer = engine.connect("a")
+            peer.send(publish("t"))
+            authorizer.open[0][1].set_exception(RuntimeError("ours"))
+            await engine.until(lambda: peer.closed)
+
+        asyncio.run(main())
+
+    def test_the_keep_alive_does_not_count_meanwhile(self):
+        async def main():
+            authorizer = FakeAuthorizer(slow=True)
+            engine = Engine(authorizer=authorizer)
+            peer = engine.connect("a", keep_alive_seconds=2)
+            peer.send(publish("t", qos=1, packet_id=1))
+            engine.wait(10)
+            assert not peer.closed
+            authorizer.answer()
+            await engine.until(lambda: peer.io.written)
+
+        asyncio.run(main())

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, Unsubscribe
@@ -214,3 +216,44 @@ def test_the_identifier_of_a_subscribe_holds_for_all_its_filters():
     for topic in ("a", "b"):
         (found,) = peer.publish(topic)
         assert found.properties.subscription_identifiers == [12]
+
+
+class TestPermissions:
+    @pytest.mark.parametrize("version", [V3_1_1, V5])
+    def test_where_it_is_asked_for_the_client_is_put_out(self, version):
+        engine = Engine(
+            authorizer=FakeAuthorizer("b"), denied_v5_disconnects=True, denied_v3_disconnects=True
+        )
+        peer = engine.connect("c", version)
+        requests = [SubscriptionRequest(each, 0) for each in "abc"]
+        found = peer.send(Subscribe(9, requests))
+        assert said(found) == (["DISCONNECT 0x87"] if version == V5 else [])
+        assert peer.closed
+        assert engine.broker.router.subscription_count == 0
+
+    def test_answers_that_take_time_come_together(self):
+        async def main() -> None:
+            authorizer = FakeAuthorizer("b", slow=True)
+            engine = Engine(authorizer=authorizer)
+            peer = engine.connect("c")
+            requests = [SubscriptionRequest(each, 1) for each in ("a", "x#", "b", "$share/g/d")]
+            assert peer.send(Subscribe(9, requests)) == []
+            assert authorizer.asked == ["a", "b", "d"]
+            authorizer.answer()
+            await engine.until(lambda: peer.io.written)
+            assert said(peer.take()) == ["SUBACK 0x01 0x8F 0x87 0x01"]
+
+        asyncio.run(main())
+
+    def test_the_link_may_end_meanwhile(self):
+        async def main() -> None:
+            authorizer = FakeAuthorizer(slow=True)
+            engine = Engine(authorizer=authorizer)
+            peer = engine.connect("c")
+            peer.send(Subscribe(9, [SubscriptionRequest("a", 0)]))
+            peer.drop()
+            authorizer.answer()
+            await engine.until(lambda: not engine.broker.tasks._running)
+            assert engine.broker.router.subscription_count == 0
+
+        asyncio.run(main())
