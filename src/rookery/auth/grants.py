@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from rookery.auth.placeholders import NoValue, filled
+from rookery.auth.templates import is_safe
 from rookery.mqtt.topics import TOPIC_BYTES_MAX, validate_topic_filter
 from rookery.ports import Attempt, Grant
 
@@ -80,15 +81,17 @@ def _topics(value: object, attempt: Attempt) -> Iterator[str]:
             topic = filled(literal, attempt, _level, short=True)
         except NoValue as error:
             raise GrantFault(f"the topic {template!r} of the acl: {error}") from error
+        if topic.startswith("$") and literal.startswith(("${", "%u", "%c")):
+            raise GrantFault(f"the topic {topic!r} of the acl begins with $ by a client's own word")
         if not validate_topic_filter(topic, TOPIC_BYTES_MAX):
             raise GrantFault(f"the topic {topic!r} of the acl is no topic filter")
         yield topic
 
 
 def _level(value: str) -> str:
-    """A client's own words must not widen what it may do."""
-    if "+" in value or "#" in value:
-        raise NoValue(f"{value!r} has wildcards")
+    """A client's own words must not widen what it may do: they are a piece of one topic level."""
+    if not is_safe(value):
+        raise NoValue(f"{value!r} is more than a piece of one topic level")
     return value
 
 

@@ -15,12 +15,13 @@ BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 
 @app.command()
 def create(file: BackupFile, config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Write a backup, whether the node runs or not. All of it is of one moment."""
+    """Write a backup, whether the node runs or not: the store, and users, rules and bans beside it."""
+    from rookery.auth.access.file import FILE
     from rookery.store.backup import create as copy
 
     directory = directory_or_exit(config, overrides)
     with faults_told():
-        size = copy(directory, file)
+        size = copy(directory, file, [FILE])
     typer.echo(f"{file}: {size} bytes")
 
 

@@ -2,9 +2,11 @@
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from rookery.store.attached import attach, detach
 from rookery.store.database import (
     FILE,
     NEW_SUFFIX,
@@ -24,10 +26,11 @@ PAGES_PER_STEP: Final = 4_096
 """Between steps a node that runs gets its turn."""
 
 
-def create(directory: Path, target: Path) -> int:
+def create(directory: Path, target: Path, others: Iterable[str] = ()) -> int:
     """Copy the database to a file, whether a node runs or not; the bytes of it.
 
-    The copy is that of one moment. Raises ``StoreFault``.
+    The copy is that of one moment. ``others`` are the names of databases beside it that come along, where they
+    are there. Raises ``StoreFault``.
     """
     if target.exists():
         raise StoreFault(f"{target} exists already: give another name")
@@ -43,13 +46,10 @@ def create(directory: Path, target: Path) -> int:
                 source.execute("SELECT count(*) FROM meta").fetchone()
                 source.backup(copy, pages=PAGES_PER_STEP)
                 copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+                attach(copy, [directory / name for name in others])
             finally:
                 copy.close()
-        descriptor = os.open(partial, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(partial)
         partial.rename(target)
         sync_directory(target.absolute().parent)
         return target.stat().st_size
@@ -77,10 +77,16 @@ def restore(source: Path, directory: Path, *, force: bool, wall: float) -> Path 
             )
         new = Path(f"{path}{NEW_SUFFIX}")
         _copy(source, new)
+        attached = detach(new, directory)
+        _sync(new)
         aside = None
         if path.exists():
             aside = free_name(path, REPLACED, wall)
             rename_whole(path, aside)
+        for written, place in attached:
+            if place.exists():
+                rename_whole(place, free_name(place, REPLACED, wall))
+            written.rename(place)
         new.rename(path)
         sync_directory(directory)
         return aside
@@ -118,7 +124,10 @@ def _copy(source: Path, target: Path) -> None:
     finally:
         writing.close()
         reading.close()
-    descriptor = os.open(target, os.O_RDONLY)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

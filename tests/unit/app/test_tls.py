@@ -94,7 +94,9 @@ def test_other_files_are_taken_from_a_new_configuration(tmp_path: Path) -> None:
         client = await dial_tls(node, new.certificate)
         assert await client.ask(connect("a")) == ["CONNACK"]
         await client.close()
-        assert await node.reload(config(listeners=[listener, TCP | {"name": "b"}]), {}) == ["listeners"]
+        assert await node.reload(config(listeners=[listener, TCP | {"name": "b"}]), {}) == [
+            "listeners"
+        ]
         assert await node.reload(config(listeners=[TCP]), {}) == ["listeners"]
 
     run(work, listeners=[listener])

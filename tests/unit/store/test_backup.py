@@ -1,10 +1,12 @@
 import asyncio
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from rookery.store import backup
+from rookery.store import backup, inspect
 from rookery.store.faults import StoreFault
 from tests.support.stores import commit, contents, group, opened, session, sqlite_store
 
@@ -116,3 +118,22 @@ def test_of_no_store_there_is_no_backup(tmp_path: Path):
     with pytest.raises(StoreFault, match="holds no store"):
         backup.create(tmp_path / "absent", tmp_path / "file")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_beside_it_comes_along(tmp_path: Path):
+    fill(tmp_path / "a")
+    for name, value in (("a", "then"), ("b", "now")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        with closing(sqlite3.connect(tmp_path / name / "other.db")) as connection:
+            connection.execute("CREATE TABLE t (x)")
+            connection.execute("INSERT INTO t VALUES (?)", (value,))
+            connection.commit()
+    backup.create(tmp_path / "a", tmp_path / "file", ["other.db", "absent.db"])
+    backup.restore(tmp_path / "file", tmp_path / "b", force=False, wall=0.0)
+    assert loaded(tmp_path / "b") == loaded(tmp_path / "a")
+    found = {}
+    for path in (tmp_path / "b").glob("other.db*"):
+        with closing(sqlite3.connect(path)) as connection:
+            found[path.name] = connection.execute("SELECT x FROM t").fetchall()
+    assert found == {"other.db": [("then",)], "other.db.replaced-19700101-000000": [("now",)]}
+    assert inspect.check(tmp_path / "b") == []
