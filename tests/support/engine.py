@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from rookery.engine.broker import Broker
 from rookery.engine.client_link import ClientLink
+from rookery.engine.gate import Quota
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.recovery import Recovery
 from rookery.engine.session_actor import SessionActor
-from rookery.engine.settings import Behaviour, Limits, Settings
+from rookery.engine.settings import Behaviour, Limits, Protection, Settings
 from rookery.mqtt.encode import topic_to_wire
 from rookery.mqtt.link import CLIENT, Link
 from rookery.mqtt.packets import (
@@ -37,6 +38,7 @@ from rookery.ports import (
     Attempt,
     Authenticator,
     Authorizer,
+    Bans,
     Challenge,
     Decision,
     Principal,
@@ -93,17 +95,19 @@ BEHAVIOUR = Behaviour(
 
 
 def settings(**changed: Any) -> Settings:
-    """The settings above with some changed, limits and behaviour by their names alike."""
+    """The settings above with some changed, all by their names alike."""
     values = {
         field.name: getattr(part, field.name)
-        for part in (LIMITS, BEHAVIOUR)
+        for part in (LIMITS, BEHAVIOUR, Protection())
         for field in fields(part)
     }
     assert changed.keys() <= values.keys()
     values |= changed
     return Settings(
-        Limits(**{field.name: values[field.name] for field in fields(Limits)}),
-        Behaviour(**{field.name: values[field.name] for field in fields(Behaviour)}),
+        *(
+            kind(**{field.name: values[field.name] for field in fields(kind)})
+            for kind in (Limits, Behaviour, Protection)
+        )
     )
 
 
@@ -356,6 +360,10 @@ class FakeHandle(LinkHandle):
     def resume(self) -> None:
         self.paused = False
 
+    def abort(self) -> None:
+        self.closed = True
+        self.engine.broker.gate.leave(self.client)
+
     def certificate(self) -> Mapping[str, object] | None:
         return self.peer_certificate
 
@@ -376,13 +384,15 @@ class FakeHandle(LinkHandle):
 class Peer:
     """A client: its own codec, and the broker's link it talks to."""
 
-    def __init__(self, engine: "Engine", version: int) -> None:
+    def __init__(self, engine: "Engine", version: int, address: str = "192.0.2.1") -> None:
         limits = engine.broker.settings.limits
         self.engine = engine
         self.link = Link(CLIENT, PACKET_BYTES_LIMIT, 100, version)
         self.io = FakeHandle(engine)
-        self.client = ClientLink(engine.broker, self.io, "192.0.2.1", "tcp", engine.broker.now)
+        self.client = ClientLink(engine.broker, self.io, address, "tcp", engine.broker.now)
         self.io.client = self.client
+        engine.broker.gate.enter(self.client, engine.quota, engine.broker.now)
+        engine.broker.gate.identify(self.client, engine.broker.now)
         deadline = engine.broker.now + limits.connect_deadline_seconds
         engine.broker.timers.at(deadline, self.client)
 
@@ -462,6 +472,7 @@ class Engine:
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
         clock: FakeClock | None = None,
+        bans: Bans | None = None,
         **changed: Any,
     ) -> None:
         self.clock = clock or FakeClock()
@@ -474,8 +485,11 @@ class Engine:
             authenticator or FakeAuthenticator(),
             authorizer or FakeAuthorizer(),
             self.clock,
+            bans,
         )
         self.stats = self.broker.stats
+        self.quota = Quota(None, None, self.clock.now)
+        """What the listener that all peers come by counts."""
         self.dirty: list[FakeHandle] = []
         self.unfinished: list[FakeHandle] = []
         self.turn_requested = False
@@ -560,9 +574,9 @@ class Engine:
         self.broker.publish(topic, b"kept", retain=True)
         self.settle()
 
-    def peer(self, version: int = V5) -> Peer:
+    def peer(self, version: int = V5, address: str = "192.0.2.1") -> Peer:
         """A connection on which nothing was sent yet."""
-        return Peer(self, version)
+        return Peer(self, version, address)
 
     def ask(self, connect: Connect) -> tuple[Peer, list[Packet]]:
         """Connect with this packet; return the client and what it was answered."""

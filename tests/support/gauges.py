@@ -28,6 +28,12 @@ class Standing:
     def queued_messages(self) -> int:
         return 17
 
+    def paced_clients(self) -> int:
+        return 2
+
+    def half_open(self) -> int:
+        return 6
+
     def store_bytes(self) -> int:
         return 19
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from rookery.config.listeners import Listener
+from rookery.config.settings import to_rates
+from rookery.engine.gate import Quota
 from rookery.net.acceptor import Transport
 from rookery.net.listening import TcpSpec, UnixSpec
 from rookery.net.tls import server_context
@@ -32,3 +34,9 @@ def transport_of(listener: Listener) -> Transport:
         )
     path = listener.path if listener.type in ("ws", "wss") else None
     return Transport(listener.proxy_protocol, context, path)
+
+
+def quota_of(listener: Listener, now: float) -> Quota:
+    """What a listener's connections may take together."""
+    limits = listener.limits
+    return Quota(to_rates(limits), None if limits is None else limits.connections_max, now)

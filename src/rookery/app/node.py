@@ -19,7 +19,7 @@ from rookery import __version__
 from rookery.actors.clock import SystemClock
 from rookery.app.authentication import make_authenticator
 from rookery.app.authorization import make_authorizer
-from rookery.app.listeners import spec_of, transport_of
+from rookery.app.listeners import quota_of, spec_of, transport_of
 from rookery.app.store import make_store
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
@@ -191,8 +191,11 @@ class Node:
     def _open(self, listener: Listener, poller: Poller) -> None:
         assert listener.name is not None
         transport = transport_of(listener)
+        quota = quota_of(listener, self.broker.now)
         for sock in listen(spec_of(listener)):
-            acceptor = Acceptor(sock, listener.name, transport, poller, self.broker, self._links)
+            acceptor = Acceptor(
+                sock, listener.name, transport, poller, self.broker, self._links, quota
+            )
             self._acceptors.append(acceptor)
             self.addresses.append(describe(sock, listener.type))
             if sock.family != socket.AF_UNIX:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
+from rookery.config.limits import ListenerLimits
 from rookery.config.sections import Expected, FilePath, Host, Port, Problem, Section
 
 
@@ -59,6 +60,8 @@ class Listener(Section):
     taken for the client's. Only for listeners that nobody but the proxy can reach."""
     backlog: Annotated[int, Field(ge=1, le=65535)] = 1024
     """How many connections the system holds until they are accepted."""
+    limits: ListenerLimits | None = None
+    """What all connections of this listener may take together; null bounds nothing."""
 
     def _problems(self) -> Iterable[Problem]:
         secure = self.type in ("tls", "wss")

@@ -20,7 +20,7 @@ from rookery.mqtt.properties import Properties
 from rookery.mqtt.reasons import FROM_SERVER
 from rookery.mqtt.topics import validate_topic_name
 from rookery.mqtt.types import DISCONNECT, PACKET_BYTES_LIMIT, V3_1, V5, ReasonCode
-from rookery.ports import Accepted, Attempt, Challenge, Principal, Refused
+from rookery.ports import Accepted, Attempt, Ban, Challenge, Principal, Refused
 from rookery.session.session import PendingWill
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from rookery.engine.session_actor import SessionActor
 
 RECEIVE_MAXIMUM_DEFAULT: Final = 65_535
+
+PROOF_FAILED: Final = frozenset({ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.NOT_AUTHORIZED})
+"""The verdicts on who the client is, as against those on the node's own state."""
 
 
 class NotAdmitted(Exception):
@@ -37,6 +40,11 @@ class NotAdmitted(Exception):
         super().__init__(text)
         self.reason_code = reason_code
         self.text = text
+
+
+def banned(ban: Ban) -> NotAdmitted:
+    """What a ban makes of a CONNECT."""
+    return NotAdmitted(ReasonCode.BANNED, f"ban of {ban.kind} {ban.pattern}: {ban.reason}")
 
 
 class Admission:
@@ -53,9 +61,10 @@ class Admission:
             raise ProtocolViolation("a second CONNECT")  # [MQTT-3.1.0-2]
         client.connect = connect
         self._broker.stats.connects_received += 1
+        self._broker.gate.greeted(client)
         client.stage = ADMITTING
         try:
-            self._check(connect)
+            self._check(client, connect)
             verdict = self._authenticate(client, connect)
         except NotAdmitted as refusal:
             self._refuse(client, refusal.reason_code, refusal.text)
@@ -86,9 +95,10 @@ class Admission:
         assert client.exchange is not None
         data = None if properties is None else properties.authentication_data
         client.stage = ADMITTING
+        self._broker.gate.greeted(client)
         self._decide_or_wait(client, client.exchange.step(data))
 
-    def _check(self, connect: Connect) -> None:
+    def _check(self, client: ClientLink, connect: Connect) -> None:
         limits = self._limits
         if self._broker.draining:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
@@ -97,6 +107,11 @@ class Admission:
                 ReasonCode.QUOTA_EXCEEDED, f"there are {limits.connections_max} connections already"
             )
         client_id = connect.client_id
+        ban = self._broker.bans.of_client(client_id, connect.username)
+        if ban is None and client.address:
+            ban = self._broker.bans.of_address(client.address)
+        if ban is not None:
+            raise banned(ban)
         if len(client_id.encode()) > limits.client_id_bytes_max:
             raise NotAdmitted(
                 ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
@@ -160,12 +175,16 @@ class Admission:
         connect = client.connect
         assert connect is not None
         if isinstance(verdict, Refused):
+            if verdict.reason_code in PROOF_FAILED:
+                self._broker.bans.failed(client.address)
             self._refuse(client, verdict.reason_code, verdict.reason)
             return
         data = verdict.data
         if isinstance(verdict, Challenge):
             # [MQTT-4.12.0-2] The client is to answer with an AUTH of its own.
             client.stage = WAITING if client.actor is None else ATTACHED
+            if client.actor is None:
+                self._broker.gate.wait_for(client)
             client.link.send(auth_packet(connect, ReasonCode.CONTINUE_AUTHENTICATION, data))
             client.io.request_flush()
             return
@@ -198,6 +217,7 @@ class Admission:
         if not connect.client_id:
             assigned = new_client_id()  # [MQTT-3.1.3-6]
         client_id = connect.client_id or assigned
+        self._check_principal(client_id, connect, principal)
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
         self._open(client, connect)
@@ -205,6 +225,7 @@ class Admission:
         broker.registry.attach(
             actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
+        broker.gate.join(client, principal.name)
         if not present and broker.registry.removed_in > broker.committer.durable:
             # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.
             client.keep(broker.committer.must_keep())
@@ -219,6 +240,27 @@ class Admission:
         if present:
             self._resume(actor, client)
         client.io.request_flush()
+
+    def _check_principal(self, client_id: str, connect: Connect, principal: Principal) -> None:
+        """What holds of a client that has proved who it is."""
+        broker = self._broker
+        if principal.name is not None and principal.name != connect.username:
+            ban = broker.bans.of_client(client_id, principal.name)
+            if ban is not None:
+                raise banned(ban)
+        ban = broker.bans.connected(client_id)
+        if ban is not None:
+            raise banned(ban)
+        if broker.gate.user_is_full(principal.name):
+            known = broker.registry.actors.get(client_id)
+            link = None if known is None else known.client
+            if (
+                link is None or link.counted_user != principal.name
+            ):  # It displaces no link of its own.
+                raise NotAdmitted(
+                    ReasonCode.QUOTA_EXCEEDED,
+                    f"user {principal.name!r} has all the connections it may have",
+                )
 
     def _open(self, client: ClientLink, connect: Connect) -> None:
         properties = connect.properties

@@ -17,6 +17,7 @@ from rookery.actors.tasks import Tasks
 from rookery.actors.timers import Timed, Timers
 from rookery.engine.admission import Admission
 from rookery.engine.committer import Committer
+from rookery.engine.gate import Gate
 from rookery.engine.publishing import Publishing
 from rookery.engine.registry import Registry
 from rookery.engine.session_actor import SessionActor
@@ -25,7 +26,7 @@ from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN, Stats
 from rookery.engine.subscribing import Subscribing
 from rookery.message import Message, node_message
 from rookery.mqtt.types import ReasonCode
-from rookery.ports import Authenticator, Authorizer, Clock, Decision, Store
+from rookery.ports import Authenticator, Authorizer, Ban, Bans, Clock, Decision, Store
 from rookery.routing.retained import RetainedIndex
 from rookery.routing.router import Router
 
@@ -57,6 +58,30 @@ class RetainedExpiry(Timed):
             self._broker.timers.at(message.expires_at, self)
 
 
+class NoBans(Bans):
+    """Nobody is kept out."""
+
+    @property
+    def disconnecting(self) -> int:
+        """Never rises."""
+        return 0
+
+    def of_address(self, address: str) -> Ban | None:
+        """No ban."""
+        return None
+
+    def of_client(self, client_id: str, username: str | None) -> Ban | None:
+        """No ban."""
+        return None
+
+    def failed(self, address: str) -> None:
+        """It may try again."""
+
+    def connected(self, client_id: str) -> Ban | None:
+        """It may come as often as it likes."""
+        return None
+
+
 class Broker:
     """One node's broker. The network feeds it; it knows no socket and no file."""
 
@@ -67,11 +92,13 @@ class Broker:
         authenticator: Authenticator,
         authorizer: Authorizer,
         clock: Clock,
+        bans: Bans | None = None,
     ) -> None:
         self.settings = settings
         self.bind_log()
         self.authenticator = authenticator
         self.authorizer = authorizer
+        self.bans: Bans = NoBans() if bans is None else bans
         self.clock = clock
         self.now: float = clock.monotonic()
         """The monotonic clock as of this turn."""
@@ -88,6 +115,7 @@ class Broker:
         self.committer = Committer(
             store, self.stats, clock.wall() - self.now, self._commit_done, self._commit_failed
         )
+        self.gate = Gate(self)
         self.registry = Registry(self)
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
@@ -228,6 +256,23 @@ class Broker:
             listener=client.listener,
             reason=reason,
             detail=text,
+        )
+
+    def log_connection_refused(self, address: str, listener: str, reason: str) -> None:
+        """A network connection was closed before its client was answered."""
+        self._log.warning("connection_refused", address=address, listener=listener, reason=reason)
+
+    def log_paced(self, client: ClientLink, bound: str, seconds: float) -> None:
+        """A client sends faster than it may and is not read from for a while."""
+        principal = client.principal if client.actor is None else client.actor.principal
+        self._log.warning(
+            "client_paced",
+            client_id=client.client_id,
+            username=None if principal is None else principal.name,
+            address=client.address,
+            listener=client.listener,
+            limit=bound,
+            seconds=round(seconds, 3),
         )
 
     def log_accept_failed(self, listener: str, detail: str) -> None:

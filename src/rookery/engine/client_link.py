@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Final
 from rookery.actors.timers import Timed
 from rookery.engine.committer import Waiter
 from rookery.engine.link_handle import LinkHandle
+from rookery.engine.pace import LOG_SECONDS, Pace
 from rookery.engine.stats import (
+    END_ADMINISTRATIVE,
     END_CLIENT,
     END_CONNECTION_LOST,
     END_INTERNAL,
     END_KEEP_ALIVE,
     END_PEER_FAULT,
+    END_RATE_EXCEEDED,
 )
 from rookery.mqtt.encode import puback_wire, pubcomp_wire, pubrec_wire, pubrel_wire
 from rookery.mqtt.errors import PeerFault, ProtocolViolation
@@ -43,7 +46,9 @@ from rookery.mqtt.reasons import FROM_SERVER
 from rookery.mqtt.types import CONNACK, PUBACK, V5, ReasonCode
 
 if TYPE_CHECKING:
+    from rookery.engine.addresses import Address
     from rookery.engine.broker import Broker
+    from rookery.engine.gate import Quota
     from rookery.engine.session_actor import SessionActor
     from rookery.ports import Exchange, Principal
 
@@ -102,6 +107,14 @@ class ClientLink(Timed, Waiter):
         self._free_output: list[bytes] = []
         self._held: list[Packet] = []
         self._held_next: int = 0
+        self.pace: Pace | None = None
+        """What bounds how fast it is read from; ``None`` where nothing does."""
+        self.quota: Quota | None = None
+        """Where its listener counts it."""
+        self.visitor: Address | None = None
+        """Where its address counts it."""
+        self.counted_user: str | None = None
+        """As whose connection it is counted."""
 
     @property
     def client_id(self) -> str:
@@ -115,6 +128,8 @@ class ClientLink(Timed, Waiter):
         self.last_received = now
         stats = self.broker.stats
         stats.bytes_received += len(data)
+        if self.pace is not None:
+            self.pace.charge(len(data), now)
         packets = self.link.receive(data)
         stats.packets_received += len(packets)
         if self._held:
@@ -128,9 +143,13 @@ class ClientLink(Timed, Waiter):
         packets = self._held
         index = self._held_next
         count = len(packets)
+        stop = count
+        pace = self.pace
+        if pace is not None:
+            stop = pace.steps_to(packets, index, now)
         broker = self.broker
         try:
-            while index < count and self.stage != ADMITTING and self.stage != ENDED:
+            while index < stop and self.stage != ADMITTING and self.stage != ENDED:
                 if broker.turn_is_full():
                     break
                 if broker.committer.crowded():
@@ -144,6 +163,8 @@ class ClientLink(Timed, Waiter):
                 self._step(packet, now)
         except PeerFault as fault:
             self.refuse(fault)
+        if pace is not None and index == stop and self.stage != ENDED:
+            self._keep_pace(pace, now)
         if self.stage == ENDED:
             self._held = []
             self._held_next = 0
@@ -152,17 +173,51 @@ class ClientLink(Timed, Waiter):
             self._held_next = index
             self.io.pause()
             self.io.request_flush()
-            if self.stage != ADMITTING:
+            if self.stage != ADMITTING and index < stop:
                 self.io.request_work()
             return
         if self._held_next or count:
             self._held = []
             self._held_next = 0
+            if pace is not None:
+                pace.restart()
         fault_in_stream = self.link.fault
         if fault_in_stream is not None:
             self.refuse(fault_in_stream)
         if self.link.out:
             self.io.request_flush()
+
+    def _keep_pace(self, pace: Pace, now: float) -> None:
+        """Read no more before it is this link's turn again, if it has taken all that it may."""
+        until = pace.waits_until(now)
+        if until == 0.0:
+            return
+        self._tell_pace(pace, until - now)
+        if pace.exceeded:
+            text = f"more than the {pace.bound} may send"
+            self.disconnect(ReasonCode.MESSAGE_RATE_TOO_HIGH, END_RATE_EXCEEDED, text)
+            return
+        self.io.pause()
+        if not pace.waiting or pace.wakes_at < until:
+            if not pace.waiting:
+                pace.waiting = True
+                self.broker.gate.paced += 1
+                self.broker.stats.paused[pace.bound] += 1
+            pace.wakes_at = until
+            self.broker.timers.at(until, self)
+
+    def _tell_pace(self, pace: Pace, seconds: float) -> None:
+        now = self.broker.now
+        if now - pace.logged_at >= LOG_SECONDS:
+            pace.logged_at = now
+            self.broker.log_paced(self, pace.bound, seconds)
+
+    def _go_on_at_pace(self, pace: Pace, now: float) -> None:
+        if pace.waiting and now >= pace.wakes_at:
+            pace.waiting = False
+            self.broker.gate.paced -= 1
+            self.last_received = now  # It was not listened to meanwhile.
+            self.io.request_work()
 
     def _step(self, packet: Packet, now: float) -> None:
         if isinstance(packet, Publish):
@@ -347,6 +402,9 @@ class ClientLink(Timed, Waiter):
         """A deadline: the CONNECT that did not come, or the keep alive."""
         if self.stage == ENDED:
             return
+        pace = self.pace
+        if pace is not None:
+            self._go_on_at_pace(pace, now)
         if self.actor is None:
             if now >= self.connect_by:
                 self.broker.log_refusal(
@@ -358,8 +416,8 @@ class ClientLink(Timed, Waiter):
             deadline = self.last_received + 1.5 * self.keep_alive_seconds
             if now < deadline:
                 self.check_keep_alive_at(deadline)
-            elif self.stage == ADMITTING:
-                # While a re-authentication waits nothing is read, so the silence may be ours.
+            elif self.stage == ADMITTING or (pace is not None and pace.waiting):
+                # While a re-authentication or a rate is waited for nothing is read: the silence is ours.
                 self.check_keep_alive_at(now)
             else:
                 self.disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, END_KEEP_ALIVE, "")
@@ -374,7 +432,9 @@ class ClientLink(Timed, Waiter):
         self.broker.stats.packets_invalid += 1
         self.broker.log_refusal(self, fault.reason_code.name.lower(), fault.text)
         if self.actor is not None:
-            self.disconnect(fault.reason_code, END_PEER_FAULT, fault.text)
+            administrative = fault.reason_code == ReasonCode.ADMINISTRATIVE_ACTION
+            reason = END_ADMINISTRATIVE if administrative else END_PEER_FAULT
+            self.disconnect(fault.reason_code, reason, fault.text)
             return
         version = self.link.version
         unsupported = fault.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
@@ -409,15 +469,30 @@ class ClientLink(Timed, Waiter):
         if self.stage == ENDED:
             return
         self.stage = ENDED
+        self._leave_pace()
         self.held_bytes = 0
         self._held_output = None  # What is not durable is not acknowledged.
         self.io.close()
         actor = self.actor
         if actor is not None:
             self.actor = None
+            self.broker.gate.part(self)
             self.broker.stats.disconnect(reason)
             self.broker.registry.detach(actor, self)
             self.broker.log_disconnect(self, actor.client_id, reason)
+
+    def cut(self) -> None:
+        """End a link that was not let in, at once and without a word."""
+        assert self.actor is None
+        if self.stage != ENDED:
+            self.stage = ENDED
+            self._leave_pace()
+            self.io.abort()
+
+    def _leave_pace(self) -> None:
+        if self.pace is not None and self.pace.waiting:
+            self.pace.waiting = False
+            self.broker.gate.paced -= 1
 
     def lost(self) -> None:
         """The network connection went away."""

@@ -34,6 +34,10 @@ class LinkHandle:
         """Read again."""
         raise NotImplementedError
 
+    def abort(self) -> None:
+        """Close the connection at once, whatever is unsent."""
+        raise NotImplementedError
+
     def certificate(self) -> Mapping[str, object] | None:
         """The client's verified certificate."""
         raise NotImplementedError
@@ -56,6 +60,9 @@ class ClosedHandle(LinkHandle):
 
     def resume(self) -> None:
         """Nothing can be read."""
+
+    def abort(self) -> None:
+        """It is closed."""
 
     def certificate(self) -> Mapping[str, object] | None:
         """Whoever asked for it got it at CONNECT."""

@@ -60,6 +60,8 @@ END_OVERLOAD: Final = "overload"
 """The client did not read what it is owed, or the node was over a limit."""
 END_ADMINISTRATIVE: Final = "administrative"
 """An operator ended the link."""
+END_RATE_EXCEEDED: Final = "rate_exceeded"
+"""The client sent more than its rates allow, where that ends a link."""
 END_SHUTDOWN: Final = "shutdown"
 """The node is stopping."""
 END_INTERNAL: Final = "internal"
@@ -74,9 +76,41 @@ END_REASONS: Final[list[str]] = [
     END_NOT_AUTHORIZED,
     END_OVERLOAD,
     END_ADMINISTRATIVE,
+    END_RATE_EXCEEDED,
     END_SHUTDOWN,
     END_INTERNAL,
 ]
+
+
+# Why a network connection was closed before its client was answered: the keys of ``Stats.refused``.
+REFUSED_CONNECTIONS_MAX: Final = "connections_max"
+"""The node had far more connections than it may."""
+REFUSED_LISTENER_FULL: Final = "listener_full"
+"""The listener had all the connections it may."""
+REFUSED_ADDRESS_FULL: Final = "address_full"
+"""The address had all the connections it may."""
+REFUSED_ADDRESS_RATE: Final = "address_rate"
+"""The address made connections faster than it may."""
+REFUSED_BANNED: Final = "banned"
+"""The address is banned."""
+REFUSED_HALF_OPEN: Final = "half_open"
+"""It sent no CONNECT while newer ones needed its place."""
+
+REFUSED_REASONS: Final[list[str]] = [
+    REFUSED_CONNECTIONS_MAX,
+    REFUSED_LISTENER_FULL,
+    REFUSED_ADDRESS_FULL,
+    REFUSED_ADDRESS_RATE,
+    REFUSED_BANNED,
+    REFUSED_HALF_OPEN,
+]
+
+# Whose rate made a link wait: the keys of ``Stats.paused``.
+BOUND_CLIENT: Final = "client"
+BOUND_ADDRESS: Final = "address"
+BOUND_LISTENER: Final = "listener"
+
+BOUNDS: Final[list[str]] = [BOUND_CLIENT, BOUND_ADDRESS, BOUND_LISTENER]
 
 
 class Gauges(Protocol):
@@ -105,6 +139,12 @@ class Gauges(Protocol):
 
     def queued_messages(self) -> int:
         """Messages waiting for a session: outbound queues, backlogs, unacknowledged deliveries."""
+
+    def paced_clients(self) -> int:
+        """Links that are not read from for a while because of a rate."""
+
+    def half_open(self) -> int:
+        """Connections whose CONNECT has not come yet."""
 
     def store_bytes(self) -> int:
         """What the store takes, on disk or in memory."""
@@ -166,8 +206,8 @@ class Stats:
         """CONNACK packets with success."""
         self.connects_refused: dict[int, int] = {}
         """By the 5.0 reason code, also where the client speaks 3.x."""
-        self.connections_refused: int = 0
-        """Network connections closed at once for a limit of count or rate."""
+        self.refused: dict[str, int] = {}
+        """Network connections closed before their client was answered, for one of ``REFUSED_REASONS``."""
         self.connections_max: int = 0
         """The most connections there ever were at once."""
         self.disconnects: dict[str, int] = {}
@@ -191,6 +231,9 @@ class Stats:
         """Groups made durable."""
         self.commits_failed: int = 0
         self.records_committed: int = 0
+        self.paused: dict[str, int] = {}
+        """How often a link was not read from for a while, by whose rate was exceeded."""
+
         self.supervisor_restarts: int = 0
         """Sessions begun again after a fault of ours in one of their steps."""
 
@@ -203,6 +246,10 @@ class Stats:
             self.dropped[reason] = 0
         for reason in END_REASONS:
             self.disconnects[reason] = 0
+        for reason in REFUSED_REASONS:
+            self.refused[reason] = 0
+        for bound in BOUNDS:
+            self.paused[bound] = 0
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count messages dropped for one of ``DROP_REASONS``; raises ``KeyError`` for another."""
@@ -211,6 +258,10 @@ class Stats:
     def refuse_connect(self, reason_code: int) -> None:
         """Count a CONNECT answered with a failure."""
         self.connects_refused[reason_code] = self.connects_refused.get(reason_code, 0) + 1
+
+    def refuse_connection(self, reason: str) -> None:
+        """Count a network connection closed unanswered for one of ``REFUSED_REASONS``; else ``KeyError``."""
+        self.refused[reason] += 1
 
     def disconnect(self, reason: str) -> None:
         """Count the end of an accepted link for one of ``END_REASONS``; else ``KeyError``."""
@@ -224,6 +275,10 @@ class Stats:
     def dropped_total(self) -> int:
         """Messages dropped for whatever reason."""
         return sum(self.dropped.values())
+
+    def connections_refused_total(self) -> int:
+        """Network connections closed unanswered for whatever reason."""
+        return sum(self.refused.values())
 
     def connects_refused_total(self) -> int:
         """CONNECTs refused for whatever reason."""

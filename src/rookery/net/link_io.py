@@ -197,14 +197,28 @@ class LinkIO(LinkHandle, Pollable, Timed):
         output = stack.take_output()
         if output:
             self._send(output)
+        if self._proxy is not None and self._proxy.opened:
+            self._identify(self._proxy, now)
         if data and self._open:
-            if self._proxy is not None and self._proxy.source is not None:
-                self.client.address = self._proxy.source[0]
             self.client.received(data, now)
         if fault is not None:
             self._broker.log_refusal(self.client, "layer_fault", fault.text)
         if fault is not None or stack.received_eof:
             self.client.lost()
+
+    def _identify(self, proxy: ProxyLayer, now: float) -> None:
+        """The PROXY header has told the client's address: count it there, if it may come from there."""
+        self._proxy = None
+        client = self.client
+        gate = self._broker.gate
+        if proxy.source is not None:
+            client.address = proxy.source[0]
+            reason = gate.address_refusal(client.address, now)
+            if reason:
+                gate.refuse(client.address, client.listener, reason)
+                client.cut()
+                return
+        gate.identify(client, now)
 
     def _send(self, data: bytes) -> None:
         size = len(data)
@@ -293,6 +307,7 @@ class LinkIO(LinkHandle, Pollable, Timed):
         self._sock.close()
         self._pending = None
         self._links.discard(self)
+        self._broker.gate.leave(self.client)
         self.client.io = (
             CLOSED  # Two objects that point at each other would wait for the collector.
         )
