@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs; the rest is for who works on Rookery.
-# ARGS adds to the command line of run, bench, fuzz and crash: make run ARGS='--set listeners...'.
+# ARGS adds to the command line of run, bench, fuzz, fuzz-node and crash: make run ARGS='--set listeners...'.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,7 +19,7 @@ INSTALLED := $(VENV)/installed-$(CORE)
 SOURCES := $(shell find src -name '*.py' -o -name py.typed)
 INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest -q
 
-.PHONY: help setup run check format lint types contracts unit properties test bench fuzz crash clean
+.PHONY: help setup run check format lint types contracts unit properties test bench fuzz fuzz-node crash clean
 
 help:
 	@echo "make run     set everything up and start a broker on port 1883"
@@ -27,6 +27,7 @@ help:
 	@echo "make check   style, types, layers and unit tests, in about a minute"
 	@echo "make format  let ruff rewrite what make check would refuse"
 	@echo "make bench   measure against mosquitto      make fuzz   throw bytes at the decoder"
+	@echo "make fuzz-node   ten minutes of bad packets against a running node with live traffic"
 	@echo "make crash   kill the broker 300 times, and see that nothing acknowledged is lost"
 	@echo "make setup   what run and test call first   make clean  start from nothing"
 
@@ -90,6 +91,9 @@ bench: setup
 
 fuzz: $(REQUIREMENTS)
 	$(BIN)/python -m fuzz $(ARGS)
+
+fuzz-node: setup
+	$(BIN)/python -m fuzz.node $(ARGS)
 
 crash: setup
 	$(BIN)/python -m tests.crash $(ARGS)

@@ -51,6 +51,16 @@ class NodeProcess:
         found = re.findall(rf"listening on {scheme}://([^:\s]+):(\d+)", "\n".join(self.banner))
         return [(host, int(port)) for host, port in found]
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def stop(self) -> int:
+        """End it in good order; the exit code."""
+        self.send(signal.SIGTERM)
+        return self.wait()
+
     def send(self, signum: signal.Signals) -> None:
         """Send a signal."""
         self._process.send_signal(signum)
@@ -76,6 +86,17 @@ class NodeProcess:
     def event(self, name: str) -> dict[str, Any]:
         """The next log line with this event name."""
         return self.log(lambda record: record["event"] == name)
+
+    def logged(self) -> list[str]:
+        """What it has written to standard error by now and nobody has taken."""
+        lines = []
+        while not self._logged.empty():
+            line = self._logged.get()
+            if line is None:
+                self._logged.put(None)
+                break
+            lines.append(line)
+        return lines
 
     def remaining_log(self) -> list[str]:
         """What it still wrote to standard error until its end."""

@@ -43,19 +43,28 @@ CRASHES_MAX: Final = 3
 
 
 class RetainedExpiry(Timed):
-    """Clears a retained message when it expires, if it is still the same one."""
+    """Clears the retained message of a topic when it expires.
 
-    def __init__(self, broker: Broker, message: Message) -> None:
+    There is one for a topic, however often its message is replaced: what it held until the expiry of each
+    would be as much as anybody likes to publish.
+    """
+
+    def __init__(self, broker: Broker, topic: str, when: float) -> None:
+        self.when = when
         self._broker = broker
-        self._message = message
+        self._topic = topic
 
     def due(self, now: float) -> None:
-        """The message has expired. [MQTT-3.3.2-5]"""
-        message = self._message
+        """The message has expired, or the one that was there before. [MQTT-3.3.2-5]"""
+        broker = self._broker
+        broker.retained_expiries.pop(self._topic, None)
+        message = broker.retained.get(self._topic)
+        if message is None:
+            return
         if message.expired(now):
-            self._broker.publishing.expire_retained(message)
-        elif message.expires_at is not None:
-            self._broker.timers.at(message.expires_at, self)
+            broker.publishing.expire_retained(message)
+        else:
+            broker.expire_retained_later(message)
 
 
 class NoBans(Bans):
@@ -111,6 +120,8 @@ class Broker:
         self.tasks = Tasks(self._task_failed)
         self.router = Router(settings.behaviour.share_strategy)
         self.retained = RetainedIndex()
+        self.retained_expiries: dict[str, RetainedExpiry] = {}
+        """By topic name: what looks whether its message has expired."""
         self.store = store
         self.committer = Committer(
             store, self.stats, clock.wall() - self.now, self._commit_done, self._commit_failed
@@ -171,8 +182,24 @@ class Broker:
 
     def expire_retained_later(self, message: Message) -> None:
         """Have a retained message with an expiry cleared in time."""
-        if message.expires_at is not None:
-            self.timers.at(message.expires_at, RetainedExpiry(self, message))
+        when = message.expires_at
+        if when is None:
+            return
+        topic = message.topic
+        waiting = self.retained_expiries.get(topic)
+        if waiting is not None:
+            if waiting.when <= when:
+                return  # It looks again then.
+            self.timers.give_up(waiting.when, waiting)
+        expiry = RetainedExpiry(self, topic, when)
+        self.retained_expiries[topic] = expiry
+        self.timers.at(when, expiry)
+
+    def retained_expiry_over(self, topic: str) -> None:
+        """The topic has no retained message any more."""
+        waiting = self.retained_expiries.pop(topic, None)
+        if waiting is not None:
+            self.timers.give_up(waiting.when, waiting)
 
     def drain(self) -> None:
         """Send every client away: the node is shutting down."""

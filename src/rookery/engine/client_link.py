@@ -472,6 +472,9 @@ class ClientLink(Timed, Waiter):
         self._leave_pace()
         self.held_bytes = 0
         self._held_output = None  # What is not durable is not acknowledged.
+        self.broker.timers.give_up(self.connect_by, self)
+        if self.keep_alive_seconds:
+            self.broker.timers.give_up(self.keep_alive_at, self)
         self.io.close()
         actor = self.actor
         if actor is not None:

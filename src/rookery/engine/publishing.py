@@ -227,6 +227,7 @@ class Publishing:
         if not message.payload:
             if retained.remove(topic):
                 self._stats.retained_cleared += 1
+                self._broker.retained_expiry_over(topic)
                 self._keep_retained(topic, before, None)
             return SUCCESS
         if not self._broker.has_room_to_retain(message):

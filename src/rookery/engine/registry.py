@@ -83,9 +83,8 @@ class Registry:
         """Join a link to its session, with the will that came with it. [MQTT-3.1.2-7]"""
         actor.client = client
         actor.attached = True
-        actor.expires_at = None
         # [MQTT-3.1.3-9] A will that waits is not published when its client is back in time.
-        actor.will_at = None
+        self._give_up_deadlines(actor)
         actor.session.will = will
         actor.session.outbound.window_max = window_max
         actor.set_expiry(expiry_seconds)
@@ -127,7 +126,6 @@ class Registry:
         if pending is None:
             return
         actor.set_will(None)
-        actor.will_at = None
         self._broker.stats.wills_published += 1
         message = message_from_will(pending.will, actor.client_id, self._broker.now)
         self._broker.publishing.publish_will(message)
@@ -143,6 +141,7 @@ class Registry:
         if actor.ended:
             return
         actor.ended = True
+        self._give_up_deadlines(actor)
         self.publish_will(actor)
         session = actor.session
         for granted in session.subscriptions.values():
@@ -155,6 +154,16 @@ class Registry:
         self._forget(actor)
         if self.actors.get(actor.client_id) is actor:
             del self.actors[actor.client_id]
+
+    def _give_up_deadlines(self, actor: SessionActor) -> None:
+        """Those of a session without a link: its end and its will."""
+        timers = self._broker.timers
+        if actor.expires_at is not None:
+            timers.give_up(actor.expires_at, actor)
+            actor.expires_at = None
+        if actor.will_at is not None:
+            timers.give_up(actor.will_at, actor)
+            actor.will_at = None
 
     def _forget(self, actor: SessionActor) -> None:
         """Let go of the log, and of the rows of a session that has ended."""

@@ -16,6 +16,18 @@ class PeerFault(Exception):
         self.text = text
 
 
+def untraced(fault: PeerFault) -> PeerFault:
+    """The same fault without the way it took.
+
+    A traceback holds the frames it went through and so the link, which is to keep the fault: a circle
+    that only the cycle collector could open, with all that the link had not worked off.
+    """
+    fault.__traceback__ = None
+    fault.__context__ = None
+    fault.__cause__ = None
+    return fault
+
+
 class MalformedPacket(PeerFault):
     """The bytes cannot be parsed according to the standard (MQTT 5.0, 1.2 and 4.13.1)."""
 

@@ -16,7 +16,7 @@ from rookery.mqtt.decode import check_header, read_packet
 from rookery.mqtt.decode_connect import read_connect, read_protocol
 from rookery.mqtt.decode_properties import read_properties
 from rookery.mqtt.encode import encode_packet, encode_publish
-from rookery.mqtt.errors import MalformedPacket, PeerFault, ProtocolViolation
+from rookery.mqtt.errors import MalformedPacket, PeerFault, ProtocolViolation, untraced
 from rookery.mqtt.known_topics import KNOWN_TOPICS, NO_TOPIC, TopicName, learn_topic
 from rookery.mqtt.packets import (
     Connect,
@@ -99,7 +99,7 @@ class Link:
         try:
             stopped = self._decode(data, packets)
         except PeerFault as fault:
-            self.fault = fault
+            self.fault = untraced(fault)
             return packets
         if stopped < len(data):
             self._held = bytearray(data[stopped:])

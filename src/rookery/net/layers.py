@@ -60,6 +60,9 @@ class Layer:
         """
         return b""
 
+    def release(self) -> None:
+        """Let go of what only the cycle collector would find: the connection is gone, nothing else is called."""
+
 
 class LayerStack(Layer):
     """Layers one upon the other, the lowest first, seen as a single one."""
@@ -127,6 +130,11 @@ class LayerStack(Layer):
             if last:
                 closing.append(self._send_below(index, last))
         return b"".join(closing)
+
+    def release(self) -> None:
+        """Have every layer let go. (See the base class.)"""
+        for layer in self._layers:
+            layer.release()
 
 
 def stacked(layers: Sequence[Layer]) -> Layer | None:

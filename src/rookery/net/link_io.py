@@ -60,10 +60,11 @@ class LinkIO(LinkHandle, Pollable, Timed):
         self._reading: bool = True
         self._paused: bool = False
         self._closing: bool = False
+        self._linger_until: float = 0.0
         self._said_goodbye: bool = False
         self._open: bool = True
         self.client = ClientLink(broker, self, address, listener, broker.now)
-        broker.timers.at(broker.now + broker.settings.limits.connect_deadline_seconds, self.client)
+        broker.timers.at(self.client.connect_by, self.client)
         poller.add(self._fd, self)
         links.add(self)
 
@@ -131,7 +132,8 @@ class LinkIO(LinkHandle, Pollable, Timed):
             self.pause()
             self.request_flush()
             self._broker.request_turn()
-            self._broker.timers.at(self._broker.now + LINGER_SECONDS, self)
+            self._linger_until = self._broker.now + LINGER_SECONDS
+            self._broker.timers.at(self._linger_until, self)
 
     def pause(self) -> None:
         """Read nothing more until ``resume``."""
@@ -188,11 +190,11 @@ class LinkIO(LinkHandle, Pollable, Timed):
             self._read_through(self._stack, data, now)
 
     def _read_through(self, stack: Layer, data: bytes, now: float) -> None:
-        fault: LayerFault | None = None
+        fault: str | None = None
         try:
             data = stack.receive(data)
         except LayerFault as error:
-            fault = error
+            fault = error.text
             data = error.received
         output = stack.take_output()
         if output:
@@ -202,7 +204,7 @@ class LinkIO(LinkHandle, Pollable, Timed):
         if data and self._open:
             self.client.received(data, now)
         if fault is not None:
-            self._broker.log_refusal(self.client, "layer_fault", fault.text)
+            self._broker.log_refusal(self.client, "layer_fault", fault)
         if fault is not None or stack.received_eof:
             self.client.lost()
 
@@ -305,6 +307,10 @@ class LinkIO(LinkHandle, Pollable, Timed):
         self._open = False
         self._poller.remove(self._fd)
         self._sock.close()
+        if self._closing:
+            self._broker.timers.give_up(self._linger_until, self)
+        if self._stack is not None:
+            self._stack.release()
         self._pending = None
         self._links.discard(self)
         self._broker.gate.leave(self.client)

@@ -161,3 +161,10 @@ class WebSocketLayer(Layer):
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
         return self.take_output()
+
+    def release(self) -> None:
+        """End the parser, a generator that holds the protocol it belongs to, as its errors do."""
+        protocol = self._protocol
+        protocol.parser.close()
+        protocol.parser_exc = None
+        protocol.handshake_exc = None

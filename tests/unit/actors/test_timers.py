@@ -111,3 +111,16 @@ def test_one_that_fails_spoils_no_other():
     timers.advance(2.0, 10)
     assert failed == [(broken, "broken")]
     assert sound.rang == [2.0]
+
+
+def test_a_deadline_given_up_is_not_kept():
+    timers, alarm, other = Timers(10.0, refuse), Alarm(), Alarm()
+    timers.at(20.0, alarm)
+    timers.at(20.0, other)
+    timers.give_up(20.0, alarm)
+    timers.give_up(30.0, alarm)
+    timers.advance(21.0, 10)
+    assert (alarm.rang, other.rang) == ([], [21.0])
+    timers.at(40.0, alarm)
+    timers.give_up(40.0, alarm)
+    assert timers.waiting == 0

@@ -261,3 +261,42 @@ def test_a_retained_message_that_is_not_over_yet_is_looked_at_again():
     assert engine.broker.retained.count == 1
     engine.wait(5)
     assert engine.broker.retained.count == 0
+
+
+class TestDeadlinesThatAreNotKept:
+    """What is over must not stay in memory until a deadline that may be days off."""
+
+    def test_of_links_that_ended(self):
+        engine = Engine()
+        before = engine.broker.timers.waiting
+        for keep_alive_seconds in (0, 60, 65_535):
+            engine.connect("a", keep_alive_seconds=keep_alive_seconds).drop()
+        assert engine.broker.timers.waiting == before
+
+    def test_of_sessions_that_were_resumed(self):
+        engine = Engine()
+        left = will("w", will_delay_interval=500)
+        for clean_start in (True, False, False, True):
+            asked = {"session_expiry_interval": 1_000, "will": left, "clean_start": clean_start}
+            engine.connect("a", **asked).drop()
+        assert engine.broker.timers.waiting == 2  # The end of the session, and the will.
+
+    def test_of_sessions_that_ended(self):
+        engine = Engine()
+        engine.connect("a", session_expiry_interval=1_000).drop()
+        engine.connect("a").drop()
+        assert engine.broker.timers.waiting == 0
+
+    def test_of_retained_messages_that_were_replaced_or_cleared(self):
+        engine = Engine()
+        peer = engine.connect("a", keep_alive_seconds=0)
+        engine.wait(20)  # Until the deadline of the CONNECT is over.
+        before = engine.broker.timers.waiting
+        for expiry in (100, 1_000, 50, 2_000):
+            peer.publish("t", retain=True, message_expiry_interval=expiry)
+        assert engine.broker.timers.waiting == before + 1
+        engine.wait(60)
+        assert engine.broker.retained.count == 1
+        peer.publish("t", b"", retain=True)
+        assert engine.broker.timers.waiting == before
+        assert engine.broker.retained_expiries == {}

@@ -251,3 +251,13 @@ class TestOutboundAliases:
             link.send(publish(topic))
         assert [each.topic for each in peer.receive(link.take_output())] == list("abaab")
         assert peer.fault is None
+
+
+class TestFaults:
+    @pytest.mark.parametrize("stream", [b"\xff\x00", b"\x30\x03\x00\x01\xff"])
+    def test_a_fault_keeps_nothing_alive(self, stream: bytes):
+        link = established("client", V3_1_1)
+        link.receive(stream)
+        fault = link.fault
+        assert fault is not None
+        assert (fault.__traceback__, fault.__context__, fault.__cause__) == (None, None, None)

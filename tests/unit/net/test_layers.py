@@ -147,3 +147,20 @@ def test_close_says_goodbye_from_the_top_behind_the_output() -> None:
     assert stack.close() == b"a(b(?))a(b(.))a(.)"
     assert stack.close() == b""
     assert stack.send(b"late") == b""
+
+
+def test_all_layers_are_released() -> None:
+    released: list[str] = []
+
+    class Noted(Layer):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def release(self) -> None:
+            released.append(self.name)
+
+    stack = stacked([Noted("low"), Noted("high")])
+    assert stack is not None
+    stack.release()
+    assert sorted(released) == ["high", "low"]

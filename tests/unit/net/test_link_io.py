@@ -15,6 +15,7 @@ from rookery.net.tls import TlsLayer, server_context
 from rookery.net.websocket import WebSocketLayer
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.engine import FakeAuthorizer, connect, publish
+from tests.support.garbage import left_in_circles
 from tests.support.network import Far, Network, network
 
 PROXY = b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 1883\r\n"
@@ -317,6 +318,22 @@ class TestLayers:
             assert far.sock.recv(4_096).startswith(b"HTTP/1.1 4")
             assert logs[0]["reason"] == "layer_fault"
             assert net.links == {io} or net.links == set()
+
+    @pytest.mark.parametrize(
+        "sent", [b"GET /wrong HTTP/1.1\r\nHost: x\r\n\r\n", b"\x10\x00", b"GET /mq"]
+    )
+    def test_a_link_that_ended_leaves_no_circle(self, sent: bytes):
+        with network() as net:
+
+            def work() -> None:
+                far, _ = net.link(WebSocketLayer("/mqtt", 100_000))
+                far.sock.send(sent)
+                net.turn(3)
+                far.sock.close()
+                net.turn(3)
+
+            work()
+            assert left_in_circles(work) == []
 
     def test_a_proxy_s_word_on_where_the_client_is(self):
         with network() as net:

@@ -3,6 +3,7 @@
 import logging
 import ssl
 import struct
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rookery.net.layers import LayerFault, LayerStack
 from rookery.net.tls import TlsLayer, server_context
 from rookery.net.websocket import REQUEST_BYTES_MAX, WebSocketLayer
 from tests.support.certificates import Authority
+from tests.support.garbage import left_in_circles
 from tests.support.layer_server import PATIENCE_SECONDS, LayerServer, serving
 
 MQTT = Subprotocol("mqtt")
@@ -405,3 +407,17 @@ def test_any_damage_is_a_stream_or_a_layer_fault(data: bytes, where: int, value:
     damaged = bytearray(data)
     damaged[where % len(data)] = value
     outcome([bytes(damaged)])
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x82\x85abc", b"\xff\xff\xff", b"\x81\x81abcdx"])
+def test_what_is_released_leaves_no_circle(rest: bytes) -> None:
+    def work() -> None:
+        layer = make_layer()
+        layer.receive(request())
+        with suppress(LayerFault):
+            layer.receive(rest)
+        layer.close()
+        layer.release()
+
+    work()
+    assert left_in_circles(work) == []

@@ -1,0 +1,1 @@
+"""A running node under mutated packets, with live traffic beside them."""
