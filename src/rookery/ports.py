@@ -171,6 +171,9 @@ class Bans(Protocol):
     def of_client(self, client_id: str, username: str | None) -> Ban | None:
         """What keeps out this client; not one that only logs."""
 
+    def ending(self, client_id: str, username: str | None, address: str) -> Ban | None:
+        """What ends the link of this client, who was let in before."""
+
     def failed(self, address: str) -> None:
         """A client from this address could not prove who it is."""
 

@@ -17,12 +17,15 @@ import structlog
 
 from rookery import __version__
 from rookery.actors.clock import SystemClock
+from rookery.app.audit import AuditTrail
 from rookery.app.authentication import make_authenticator
 from rookery.app.authorization import make_authorizer
+from rookery.app.bans import BanKeeper, make_guard
 from rookery.app.listeners import quota_of, spec_of, transport_of
 from rookery.app.store import make_store
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
+from rookery.auth.guard import NotBanned
 from rookery.auth.users import UsersAuthenticator
 from rookery.auth.watch import FileWatch
 from rookery.config.listeners import Listener
@@ -85,13 +88,19 @@ class Node:
         self.health = Health()
         clock = SystemClock()
         self._clock = clock
-        self._access = AccessWatch(None if directory is None else AccessFile(directory))
+        access_file = None if directory is None else AccessFile(directory)
+        self._access = AccessWatch(access_file)
         """What users, rules and bans are read from while the node runs: each subscribes to its part."""
         self._authenticator = make_authenticator(config, clock)
         self._store = make_store(config, directory, clock)
         self.broker = Broker(
             to_settings(config), self._store, self._authenticator, make_authorizer(config), clock
         )
+        guard = make_guard(config, clock, self.broker.stats)
+        self.broker.bans = guard
+        self.broker.authorizer = NotBanned(self.broker.authorizer, guard)
+        self._bans = BanKeeper(guard, access_file, self._access, clock, config.bans.automatic_max)
+        self._audit = AuditTrail(access_file, self._access, clock)
         self._watch = FileWatch(self._request_turn)
         self._watch.add(self._access)
         self._gauges = BrokerGauges(self.broker)
@@ -124,6 +133,7 @@ class Node:
             self.broker.tasks.start("sys_topics", self._publish_sys())
         self.broker.tasks.start("load_averages", self._observe_load())
         self.broker.tasks.start("watch_files", self._watch.run())
+        self.broker.tasks.start("keep_bans", self._bans.run())
         self.health.add_check("listeners", self._check_listeners)
         self.health.add_check("commits", self._check_commits)
         self.health.mark_started()
@@ -176,6 +186,10 @@ class Node:
             damaged=recovery.damaged,
             seconds=round(self._clock.monotonic() - began, 3),
         )
+
+    def note(self, action: str, target: str, detail: str = "") -> None:
+        """Have an administrative act of the node's own noted in the audit."""
+        self.broker.tasks.start("audit", self._audit.note(action, target, detail))
 
     def _request_turn(self) -> None:
         self.broker.request_turn()  # The poller sets it only later.

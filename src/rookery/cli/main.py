@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rookery import __version__
-from rookery.cli import backup, config, pub, start, store, sub
+from rookery.cli import audit, backup, ban, config, pub, start, store, sub
 
 app = typer.Typer(
     name="rookery",
@@ -22,6 +22,8 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(store.app, name="store")
 app.add_typer(backup.app, name="backup")
+app.add_typer(ban.app, name="ban")
+app.add_typer(audit.app, name="audit")
 app.command()(start.start)
 app.command()(pub.pub)
 app.command()(sub.sub)

@@ -94,6 +94,10 @@ def _reload(loaded: Loaded, logs: Logs, node: Node) -> None:
     running, wanted = loaded.config.model_dump(), fresh.config.model_dump()
     waiting = sorted(key for key in wanted if key != "log" and wanted[key] != running[key])
     log.warning("config_reloaded", log_level=logs.level, needs_restart=waiting)
+    detail = f"log level {logs.level}"
+    if waiting:
+        detail += f"; these wait for a restart: {', '.join(waiting)}"
+    node.note("config reload", str(loaded.source or "the defaults"), detail)
 
 
 def _banner(node: Node, loaded: Loaded, warnings: list[str]) -> None:

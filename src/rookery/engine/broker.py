@@ -16,6 +16,7 @@ from rookery.actors.scheduler import Actor, Scheduler
 from rookery.actors.tasks import Tasks
 from rookery.actors.timers import Timed, Timers
 from rookery.engine.admission import Admission
+from rookery.engine.ban_review import BanReview
 from rookery.engine.committer import Committer
 from rookery.engine.gate import Gate
 from rookery.engine.publishing import Publishing
@@ -83,6 +84,10 @@ class NoBans(Bans):
         """No ban."""
         return None
 
+    def ending(self, client_id: str, username: str | None, address: str) -> Ban | None:
+        """No ban."""
+        return None
+
     def failed(self, address: str) -> None:
         """It may try again."""
 
@@ -127,6 +132,7 @@ class Broker:
             store, self.stats, clock.wall() - self.now, self._commit_done, self._commit_failed
         )
         self.gate = Gate(self)
+        self._ban_review = BanReview(self)
         self.registry = Registry(self)
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
@@ -151,6 +157,7 @@ class Broker:
         self.publishing.deliveries = 0
         if self.authorizer.generation != self._authorizer_generation:
             self._forget_permissions()
+        self._ban_review.look()
         if self.timers.advance(now, TIMERS_PER_TURN_MAX):
             self.request_turn()
         self.scheduler.begin_turn()

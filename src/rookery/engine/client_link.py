@@ -469,12 +469,9 @@ class ClientLink(Timed, Waiter):
         if self.stage == ENDED:
             return
         self.stage = ENDED
-        self._leave_pace()
         self.held_bytes = 0
         self._held_output = None  # What is not durable is not acknowledged.
-        self.broker.timers.give_up(self.connect_by, self)
-        if self.keep_alive_seconds:
-            self.broker.timers.give_up(self.keep_alive_at, self)
+        self._give_up_deadlines()
         self.io.close()
         actor = self.actor
         if actor is not None:
@@ -489,12 +486,18 @@ class ClientLink(Timed, Waiter):
         assert self.actor is None
         if self.stage != ENDED:
             self.stage = ENDED
-            self._leave_pace()
+            self._give_up_deadlines()
             self.io.abort()
 
-    def _leave_pace(self) -> None:
-        if self.pace is not None and self.pace.waiting:
-            self.pace.waiting = False
+    def _give_up_deadlines(self) -> None:
+        timers = self.broker.timers
+        timers.give_up(self.connect_by, self)
+        if self.keep_alive_seconds:
+            timers.give_up(self.keep_alive_at, self)
+        pace = self.pace
+        if pace is not None and pace.waiting:
+            timers.give_up(pace.wakes_at, self)
+            pace.waiting = False
             self.broker.gate.paced -= 1
 
     def lost(self) -> None:

@@ -34,6 +34,8 @@ them beyond it."""
 
 NOT_FOR_CLIENTS: Final = Decision(False, f"only the node publishes to {SYS_PREFIX}")
 
+ENDS_LINK: Final = "what was asked for ends the link"
+
 NO_TARGETS: Final[tuple[int, ...]] = ()
 NOBODY: Final[tuple[int, ...]] = (0,)
 """No session has this number."""
@@ -171,6 +173,8 @@ class Publishing:
             if not decision.allowed:
                 permitted = NOT_AUTHORIZED
                 self._broker.log_denied(actor, "publish", topic, decision)
+                if decision.ends_link:
+                    raise ProtocolViolation(ENDS_LINK, ReasonCode.ADMINISTRATIVE_ACTION)
         if len(actor.publish_permissions) >= PERMISSIONS_MAX:
             actor.publish_permissions.clear()
         actor.publish_permissions[topic] = permitted

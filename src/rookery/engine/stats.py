@@ -112,6 +112,14 @@ BOUND_LISTENER: Final = "listener"
 
 BOUNDS: Final[list[str]] = [BOUND_CLIENT, BOUND_ADDRESS, BOUND_LISTENER]
 
+# Why the node bans by itself: the keys of ``Stats.bans_made``.
+BAN_CAUSE_FAILURES: Final = "authentication_failures"
+BAN_CAUSE_FLAPPING: Final = "flapping"
+
+BAN_CAUSES: Final[list[str]] = [BAN_CAUSE_FAILURES, BAN_CAUSE_FLAPPING]
+BAN_KINDS: Final[list[str]] = ["client_id", "username", "address", "topic"]
+"""The keys of ``Stats.banned``."""
+
 
 class Gauges(Protocol):
     """What stands at this moment, asked for at reading time only."""
@@ -196,7 +204,7 @@ class Stats:
         self.retained_sent: int = 0
         """Retained messages sent because of a subscription."""
         self.wills_published: int = 0
-        self.dropped: dict[str, int] = {}
+        self.dropped: dict[str, int] = dict.fromkeys(DROP_REASONS, 0)
 
         self.connections_total: int = 0
         """Network connections accepted, before any CONNECT."""
@@ -206,11 +214,11 @@ class Stats:
         """CONNACK packets with success."""
         self.connects_refused: dict[int, int] = {}
         """By the 5.0 reason code, also where the client speaks 3.x."""
-        self.refused: dict[str, int] = {}
+        self.refused: dict[str, int] = dict.fromkeys(REFUSED_REASONS, 0)
         """Network connections closed before their client was answered, for one of ``REFUSED_REASONS``."""
         self.connections_max: int = 0
         """The most connections there ever were at once."""
-        self.disconnects: dict[str, int] = {}
+        self.disconnects: dict[str, int] = dict.fromkeys(END_REASONS, 0)
 
         self.sessions_created: int = 0
         self.sessions_resumed: int = 0
@@ -231,7 +239,11 @@ class Stats:
         """Groups made durable."""
         self.commits_failed: int = 0
         self.records_committed: int = 0
-        self.paused: dict[str, int] = {}
+        self.banned: dict[str, int] = dict.fromkeys(BAN_KINDS, 0)
+        """How often a ban was met, by its kind: by a connection, a CONNECT, or a topic asked for."""
+        self.bans_made: dict[str, int] = dict.fromkeys(BAN_CAUSES, 0)
+        """Bans that the node made itself, by why."""
+        self.paused: dict[str, int] = dict.fromkeys(BOUNDS, 0)
         """How often a link was not read from for a while, by whose rate was exceeded."""
 
         self.supervisor_restarts: int = 0
@@ -241,15 +253,6 @@ class Stats:
         """How late the loop called what was due, when last measured."""
         self.loop_lag_seconds_max: float = 0.0
         """The latest it ever was."""
-
-        for reason in DROP_REASONS:
-            self.dropped[reason] = 0
-        for reason in END_REASONS:
-            self.disconnects[reason] = 0
-        for reason in REFUSED_REASONS:
-            self.refused[reason] = 0
-        for bound in BOUNDS:
-            self.paused[bound] = 0
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count messages dropped for one of ``DROP_REASONS``; raises ``KeyError`` for another."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.client_link import ClientLink
+from rookery.engine.publishing import ENDS_LINK
 from rookery.engine.session_actor import RetainedStream, SessionActor
 from rookery.message import NO_IDENTIFIERS
+from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, UnsubAck, Unsubscribe
 from rookery.mqtt.topics import split_share, validate_topic_filter
 from rookery.mqtt.types import ReasonCode
@@ -120,6 +122,8 @@ class Subscribing:
         )
         if not decision.allowed:
             self._broker.log_denied(actor, "subscribe", written, decision)
+            if decision.ends_link:
+                raise ProtocolViolation(ENDS_LINK, ReasonCode.ADMINISTRATIVE_ACTION)
             return ReasonCode.NOT_AUTHORIZED
         return ReasonCode.SUCCESS
 

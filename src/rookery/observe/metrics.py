@@ -145,6 +145,15 @@ class NodeCollector(Collector):
             stats.refused,
         )
         yield _labelled(
+            "emqx_banned",
+            "Times a ban was met, by its kind.",
+            "kind",
+            stats.banned,
+        )
+        yield _labelled(
+            "emqx_bans_made", "Bans that the node made itself.", "cause", stats.bans_made
+        )
+        yield _labelled(
             "emqx_clients_paced",
             "Times a client was not read from for a while, by whose rate was exceeded.",
             "limit",
