@@ -161,6 +161,9 @@ class Bans(Protocol):
     Topics are no part of it: what may be published and subscribed to is asked of the authorizer.
     """
 
+    def count(self) -> int:
+        """How many bans are in force."""
+
     @property
     def disconnecting(self) -> int:
         """Rises with every new ban that also ends the links of those who are there."""

@@ -344,10 +344,10 @@ class FakeHandle(LinkHandle):
             self.flush_requested = True
             self.engine.dirty.append(self)
 
-    def request_work(self) -> None:
+    def request_work(self, first: bool = False) -> None:
         if not self.work_requested:
             self.work_requested = True
-            self.engine.unfinished.append(self)
+            (self.engine.starved if first else self.engine.unfinished).append(self)
         self.engine.broker.request_turn()
 
     def close(self) -> None:
@@ -491,6 +491,7 @@ class Engine:
         self.quota = Quota(None, None, self.clock.now)
         """What the listener that all peers come by counts."""
         self.dirty: list[FakeHandle] = []
+        self.starved: list[FakeHandle] = []
         self.unfinished: list[FakeHandle] = []
         self.turn_requested = False
         self.recovery: Recovery | None = None
@@ -522,7 +523,8 @@ class Engine:
         """One turn, in which these bytes come."""
         self.turn_requested = False
         self.broker.begin_turn()
-        unfinished, self.unfinished = self.unfinished, []
+        unfinished = self.starved + self.unfinished
+        self.starved, self.unfinished = [], []
         for handle in unfinished:
             handle.work(self.broker.now)
         for peer, data in inputs:

@@ -34,6 +34,12 @@ class Standing:
     def half_open(self) -> int:
         return 6
 
+    def overload_level(self) -> int:
+        return 8
+
+    def bans(self) -> int:
+        return 9
+
     def store_bytes(self) -> int:
         return 19
 

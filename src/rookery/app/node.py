@@ -22,6 +22,7 @@ from rookery.app.authentication import make_authenticator
 from rookery.app.authorization import make_authorizer
 from rookery.app.bans import BanKeeper, make_guard
 from rookery.app.listeners import quota_of, spec_of, transport_of
+from rookery.app.overload import OverloadWatch, make_overload
 from rookery.app.store import make_store
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
@@ -33,7 +34,9 @@ from rookery.config.models import Config
 from rookery.config.settings import to_settings
 from rookery.engine.broker import Broker
 from rookery.engine.gauges import BrokerGauges
+from rookery.engine.overload import NORMAL
 from rookery.engine.recovery import Recovery
+from rookery.engine.stats import SHED_SYS
 from rookery.engine.sys_topics import LoadAverages, sys_messages
 from rookery.mqtt import link
 from rookery.net.acceptor import Acceptor, Links
@@ -105,6 +108,8 @@ class Node:
         self._watch.add(self._access)
         self._gauges = BrokerGauges(self.broker)
         self._lag = LagProbe(self.broker.stats)
+        self.broker.overload = make_overload(config, self.broker)
+        self._overload = OverloadWatch(self.broker, self._lag)
         self._loads = LoadAverages(self.broker.stats, self.broker.now)
         self._links = Links(self.broker)
         self._acceptors: list[Acceptor] = []
@@ -134,8 +139,10 @@ class Node:
         self.broker.tasks.start("load_averages", self._observe_load())
         self.broker.tasks.start("watch_files", self._watch.run())
         self.broker.tasks.start("keep_bans", self._bans.run())
+        self.broker.tasks.start("watch_overload", self._overload.run())
         self.health.add_check("listeners", self._check_listeners)
         self.health.add_check("commits", self._check_commits)
+        self.health.add_check("overload", self._overload.check)
         self.health.mark_started()
         log.info(
             "node_started",
@@ -238,8 +245,11 @@ class Node:
 
     async def _publish_sys(self) -> None:
         while True:
-            for topic, payload in self._sys_messages():
-                self.broker.publish(topic, payload, True)
+            if self.broker.overload.level == NORMAL:
+                for topic, payload in self._sys_messages():
+                    self.broker.publish(topic, payload, True)
+            else:
+                self.broker.overload.shed(SHED_SYS)
             await asyncio.sleep(self.config.mqtt.sys_interval_seconds)
 
     def _sys_messages(self) -> Iterable[tuple[str, bytes]]:

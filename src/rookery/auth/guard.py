@@ -56,6 +56,10 @@ class Guard(Bans):
         self._automatic: dict[tuple[str, str], Ban] = {}
         self._disconnecting = 0
 
+    def count(self) -> int:
+        """See ``Bans``."""
+        return len(self.banned)
+
     @property
     def disconnecting(self) -> int:
         """See ``Bans``."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import new_client_id
 from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
+from rookery.engine.overload import REFUSING
 from rookery.engine.registry import will_delay_seconds
 from rookery.engine.stats import END_NOT_AUTHORIZED, END_PEER_FAULT
 from rookery.mqtt.errors import ProtocolViolation
@@ -102,6 +103,8 @@ class Admission:
         limits = self._limits
         if self._broker.draining:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
+        if self._broker.overload.level == REFUSING:
+            raise NotAdmitted(ReasonCode.SERVER_BUSY, self._broker.overload.reason)
         if self._broker.registry.attached >= limits.connections_max:
             raise NotAdmitted(
                 ReasonCode.QUOTA_EXCEEDED, f"there are {limits.connections_max} connections already"

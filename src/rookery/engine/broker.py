@@ -19,6 +19,7 @@ from rookery.engine.admission import Admission
 from rookery.engine.ban_review import BanReview
 from rookery.engine.committer import Committer
 from rookery.engine.gate import Gate
+from rookery.engine.overload import Overload
 from rookery.engine.publishing import Publishing
 from rookery.engine.registry import Registry
 from rookery.engine.session_actor import SessionActor
@@ -70,6 +71,10 @@ class RetainedExpiry(Timed):
 
 class NoBans(Bans):
     """Nobody is kept out."""
+
+    def count(self) -> int:
+        """None."""
+        return 0
 
     @property
     def disconnecting(self) -> int:
@@ -131,6 +136,8 @@ class Broker:
         self.committer = Committer(
             store, self.stats, clock.wall() - self.now, self._commit_done, self._commit_failed
         )
+        self.overload = Overload(self.stats)
+        """Replaced by whoever measures."""
         self.gate = Gate(self)
         self._ban_review = BanReview(self)
         self.registry = Registry(self)

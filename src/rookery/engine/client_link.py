@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from rookery.engine.broker import Broker
     from rookery.engine.gate import Quota
     from rookery.engine.session_actor import SessionActor
+    from rookery.engine.subscribing import Filters
     from rookery.ports import Exchange, Principal
 
 WAITING: Final = 0
@@ -113,6 +114,8 @@ class ClientLink(Timed, Waiter):
         """Where its listener counts it."""
         self.visitor: Address | None = None
         """Where its address counts it."""
+        self.filters: Filters | None = None
+        """The SUBSCRIBE or UNSUBSCRIBE that is not worked off yet."""
         self.counted_user: str | None = None
         """As whose connection it is counted."""
 
@@ -141,7 +144,7 @@ class ClientLink(Timed, Waiter):
     def work(self, now: float) -> None:
         """Step through the packets that came, until one must be waited for or the turn is full."""
         packets = self._held
-        index = self._held_next
+        start = index = self._held_next
         count = len(packets)
         stop = count
         pace = self.pace
@@ -149,7 +152,15 @@ class ClientLink(Timed, Waiter):
             stop = pace.steps_to(packets, index, now)
         broker = self.broker
         try:
-            while index < stop and self.stage != ADMITTING and self.stage != ENDED:
+            if self.filters is not None and self.stage == ATTACHED and not broker.turn_is_full():
+                start = -1
+                broker.subscribing.go_on(self)
+            while (
+                index < stop
+                and self.filters is None
+                and self.stage != ADMITTING
+                and self.stage != ENDED
+            ):
                 if broker.turn_is_full():
                     break
                 if broker.committer.crowded():
@@ -169,12 +180,12 @@ class ClientLink(Timed, Waiter):
             self._held = []
             self._held_next = 0
             return
-        if index < count:
+        if index < count or self.filters is not None:
             self._held_next = index
             self.io.pause()
             self.io.request_flush()
-            if self.stage != ADMITTING and index < stop:
-                self.io.request_work()
+            if self.stage != ADMITTING and (index < stop or self.filters is not None):
+                self.io.request_work(index == start)
             return
         if self._held_next or count:
             self._held = []
@@ -242,13 +253,13 @@ class ClientLink(Timed, Waiter):
         elif isinstance(packet, PubComp):
             actor.completed(packet.packet_id, now)
         else:
-            self._step_seldom(actor, packet, now)
+            self._step_seldom(actor, packet)
 
-    def _step_seldom(self, actor: SessionActor, packet: Packet, now: float) -> None:
+    def _step_seldom(self, actor: SessionActor, packet: Packet) -> None:
         if isinstance(packet, PingReq):
             self._write(PINGRESP_WIRE)  # [MQTT-3.12.4-1]
         elif isinstance(packet, Subscribe):
-            self.broker.subscribing.subscribe(self, actor, packet, now)
+            self.broker.subscribing.subscribe(self, actor, packet)
         elif isinstance(packet, Unsubscribe):
             self.broker.subscribing.unsubscribe(self, actor, packet)
         elif isinstance(packet, Disconnect):
@@ -469,6 +480,7 @@ class ClientLink(Timed, Waiter):
         if self.stage == ENDED:
             return
         self.stage = ENDED
+        self.filters = None
         self.held_bytes = 0
         self._held_output = None  # What is not durable is not acknowledged.
         self._give_up_deadlines()

@@ -49,6 +49,14 @@ class BrokerGauges:
         """Connections whose CONNECT has not come yet."""
         return self._broker.gate.half_open_count
 
+    def overload_level(self) -> int:
+        """How overloaded the node is: 0 not, 1 work is shed, 2 connections are refused too."""
+        return self._broker.overload.level
+
+    def bans(self) -> int:
+        """Bans in force."""
+        return self._broker.bans.count()
+
     def store_bytes(self) -> int:
         """What the store takes, on disk or in memory."""
         return self._broker.store.bytes_used()

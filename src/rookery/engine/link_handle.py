@@ -18,8 +18,11 @@ class LinkHandle:
         """Have the link's output written at the end of this turn."""
         raise NotImplementedError
 
-    def request_work(self) -> None:
-        """Have the client link go on with the packets it holds, in the next turn."""
+    def request_work(self, first: bool = False) -> None:
+        """Have the client link go on with the packets it holds, in the next turn.
+
+        ``first`` says that it had nothing of this one, so that it comes before those that had.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -49,7 +52,7 @@ class ClosedHandle(LinkHandle):
     def request_flush(self) -> None:
         """There is nobody to write to."""
 
-    def request_work(self) -> None:
+    def request_work(self, first: bool = False) -> None:
         """A link that ended holds no packets."""
 
     def close(self) -> None:

@@ -17,9 +17,11 @@ from rookery.engine.stats import (
     DROP_EXPIRED,
     DROP_OFFLINE_QOS0,
     DROP_OUTPUT_FULL,
+    DROP_OVERLOAD,
     DROP_PACKET_TOO_LARGE,
     DROP_QUEUE_FULL,
     END_INTERNAL,
+    SHED_RETAINED,
 )
 from rookery.message import Delivery, Message, message_from_will
 from rookery.mqtt.types import ReasonCode
@@ -52,6 +54,10 @@ if TYPE_CHECKING:
 
 RETAINED_BATCH: Final = 64
 RETAINED_PER_TURN: Final = 512
+RETAINED_PER_TURN_SHED: Final = 16
+"""The same while the node is overloaded."""
+SHED_OUTPUT: Final = 8
+"""While the node is overloaded QoS 0 is dropped at this part of the output's limit."""
 NOT_DURABLE: Final = "could not be made durable"
 DROP_LOG_SECONDS: Final = 10.0
 """How often one session's drops are logged: the counters have them all."""
@@ -166,6 +172,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         client = self.client
         link = None if client is None else client.link
         unsent_bytes = 0 if client is None else client.unsent_bytes()
+        if self.broker.overload.level and unsent_bytes > outbound.output_bytes_max // SHED_OUTPUT:
+            deliveries = self._shed(deliveries)
         sent_qos0 = 0
         payload_bytes = 0
         for delivery in deliveries:
@@ -184,6 +192,13 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         stats.messages_sent_qos0 += sent_qos0
         stats.payload_bytes_sent += payload_bytes
         self._count_sent()
+
+    def _shed(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Drop QoS 0 for a client that reads slowly while the node is overloaded."""
+        kept = [delivery for delivery in deliveries if delivery.qos]
+        if len(kept) < len(deliveries):
+            self.broker.stats.drop(DROP_OVERLOAD, len(deliveries) - len(kept))
+        return kept
 
     def _count_sent(self) -> None:
         """Take over what the outbound side has counted and given up."""
@@ -435,8 +450,12 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         streams = self.streams
         outbound = self.session.outbound
         count = 0
+        count_max = RETAINED_PER_TURN
+        if self.broker.overload.level:
+            count_max = RETAINED_PER_TURN_SHED
+            self.broker.overload.shed(SHED_RETAINED)
         while streams and outbound.has_room(client.link, client.unsent_bytes()):
-            if count >= RETAINED_PER_TURN:
+            if count >= count_max:
                 self.queued = True
                 self.broker.scheduler.later.append(self)
                 return
@@ -446,7 +465,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
                 if stream.done:
                     streams.popleft()
                 else:
-                    count = RETAINED_PER_TURN
+                    count = count_max
                 continue
             count += 1
             self.broker.stats.retained_sent += 1

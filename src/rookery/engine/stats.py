@@ -27,6 +27,8 @@ DROP_RETAINED_FULL: Final = "retained_full"
 """Retained messages were at their limit, so the message was not kept."""
 DROP_COMMIT_FAILED: Final = "commit_failed"
 """The store could not make the message durable, so it was not acknowledged."""
+DROP_OVERLOAD: Final = "overload"
+"""QoS 0 for a slow reader while the node is overloaded, before its output was at its limit."""
 DROP_SESSION_ENDED: Final = "session_ended"
 """The message was still queued when its session ended."""
 
@@ -40,6 +42,7 @@ DROP_REASONS: Final[list[str]] = [
     DROP_INVALID,
     DROP_RETAINED_FULL,
     DROP_COMMIT_FAILED,
+    DROP_OVERLOAD,
     DROP_SESSION_ENDED,
 ]
 
@@ -112,6 +115,14 @@ BOUND_LISTENER: Final = "listener"
 
 BOUNDS: Final[list[str]] = [BOUND_CLIENT, BOUND_ADDRESS, BOUND_LISTENER]
 
+# What is put off or left undone when the node is overloaded: the keys of ``Stats.shed``.
+SHED_SYS: Final = "sys_topics"
+"""A round of ``$SYS`` messages that was not published."""
+SHED_RETAINED: Final = "retained"
+"""A turn in which a session got fewer retained messages than it would."""
+
+SHED: Final[list[str]] = [SHED_SYS, SHED_RETAINED]
+
 # Why the node bans by itself: the keys of ``Stats.bans_made``.
 BAN_CAUSE_FAILURES: Final = "authentication_failures"
 BAN_CAUSE_FLAPPING: Final = "flapping"
@@ -153,6 +164,12 @@ class Gauges(Protocol):
 
     def half_open(self) -> int:
         """Connections whose CONNECT has not come yet."""
+
+    def overload_level(self) -> int:
+        """How overloaded the node is: 0 not, 1 work is shed, 2 connections are refused too."""
+
+    def bans(self) -> int:
+        """Bans in force."""
 
     def store_bytes(self) -> int:
         """What the store takes, on disk or in memory."""
@@ -239,6 +256,10 @@ class Stats:
         """Groups made durable."""
         self.commits_failed: int = 0
         self.records_committed: int = 0
+        self.overloads: int = 0
+        """How often the node became overloaded, or more so."""
+        self.shed: dict[str, int] = dict.fromkeys(SHED, 0)
+        """Work that was put off or left undone for that."""
         self.banned: dict[str, int] = dict.fromkeys(BAN_KINDS, 0)
         """How often a ban was met, by its kind: by a connection, a CONNECT, or a topic asked for."""
         self.bans_made: dict[str, int] = dict.fromkeys(BAN_CAUSES, 0)

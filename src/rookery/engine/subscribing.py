@@ -1,4 +1,8 @@
-"""SUBSCRIBE and UNSUBSCRIBE: check each topic filter, grant it, and owe its retained messages."""
+"""SUBSCRIBE and UNSUBSCRIBE: check each topic filter, grant it, and owe its retained messages.
+
+One packet may hold thousands of filters. They are worked off a few each turn; meanwhile the client's further
+packets wait in order, and it is answered when the last filter is done.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,28 @@ if TYPE_CHECKING:
 RETAIN_ALWAYS: Final = 0
 RETAIN_IF_NEW: Final = 1
 
+FILTERS_PER_TURN_MAX: Final = 100
+"""Filters of one packet that are worked off in one turn: some ms at most, however long they are."""
+FILTER_DELIVERIES: Final = 20
+"""What a filter costs of the turn, in deliveries."""
+
+
+class Filters:
+    """A SUBSCRIBE or an UNSUBSCRIBE, and how far it is worked off."""
+
+    def __init__(
+        self, subscribe: Subscribe | None, unsubscribe: Unsubscribe | None, identifier: int
+    ) -> None:
+        self.subscribe = subscribe
+        self.unsubscribe = unsubscribe
+        self.identifier = identifier
+        self.codes: list[ReasonCode] = []
+        """The answers so far."""
+        self.group: int = 0
+        """The commit group that the answer waits for."""
+        self.streams: list[RetainedStream] = []
+        """What is retained for the filters granted so far."""
+
 
 class Subscribing:
     """Changes what sessions are subscribed to."""
@@ -30,15 +56,42 @@ class Subscribing:
         self._broker = broker
         self._limits = broker.settings.limits
 
-    def subscribe(
-        self, client: ClientLink, actor: SessionActor, packet: Subscribe, now: float
-    ) -> None:
+    def subscribe(self, client: ClientLink, actor: SessionActor, packet: Subscribe) -> None:
         """Grant or refuse each topic filter, answer, then send what is retained."""
         identifier = 0
         if packet.properties is not None and packet.properties.subscription_identifiers:
             identifier = packet.properties.subscription_identifiers[0]
-        streams: list[RetainedStream] = []
-        codes = [self._grant(actor, request, identifier, streams) for request in packet.requests]
+        self._go_on_subscribing(client, actor, Filters(packet, None, identifier))
+
+    def unsubscribe(self, client: ClientLink, actor: SessionActor, packet: Unsubscribe) -> None:
+        """End each subscription and answer. [MQTT-3.10.4-4] [MQTT-3.10.4-5]"""
+        self._go_on_unsubscribing(client, actor, Filters(None, packet, 0))
+
+    def go_on(self, client: ClientLink) -> None:
+        """Work off some more of the filters that the last turn had no room for."""
+        filters = client.filters
+        actor = client.actor
+        assert filters is not None and actor is not None
+        client.filters = None
+        if filters.subscribe is not None:
+            self._go_on_subscribing(client, actor, filters)
+        else:
+            self._go_on_unsubscribing(client, actor, filters)
+
+    def _go_on_subscribing(self, client: ClientLink, actor: SessionActor, filters: Filters) -> None:
+        packet = filters.subscribe
+        assert packet is not None
+        codes, streams = filters.codes, filters.streams
+        for request in packet.requests[len(codes) : len(codes) + FILTERS_PER_TURN_MAX]:
+            codes.append(self._grant(actor, request, filters.identifier, streams))
+        self._broker.publishing.deliveries += FILTER_DELIVERIES * min(
+            len(packet.requests), FILTERS_PER_TURN_MAX
+        )
+        filters.group = max(filters.group, client.waits_for)
+        if len(codes) < len(packet.requests):
+            client.filters = filters
+            return
+        client.keep(filters.group)
         explanation = client.explanation(max(codes))
         client.link.send(
             SubAck(packet.packet_id, codes, explanation)
@@ -145,11 +198,14 @@ class Subscribing:
         if actor.client is not None:
             actor.client.keep(committer.must_keep())
 
-    def unsubscribe(self, client: ClientLink, actor: SessionActor, packet: Unsubscribe) -> None:
-        """End each subscription and answer. [MQTT-3.10.4-4] [MQTT-3.10.4-5]"""
-        codes: list[ReasonCode] = []
+    def _go_on_unsubscribing(
+        self, client: ClientLink, actor: SessionActor, filters: Filters
+    ) -> None:
+        packet = filters.unsubscribe
+        assert packet is not None
+        codes = filters.codes
         session = actor.session
-        for written in packet.topic_filters:
+        for written in packet.topic_filters[len(codes) : len(codes) + FILTERS_PER_TURN_MAX]:
             granted = session.subscriptions.pop(written, None)
             if granted is None:
                 codes.append(ReasonCode.NO_SUBSCRIPTION_EXISTED)
@@ -159,5 +215,13 @@ class Subscribing:
             if actor.durable:
                 self._keep(actor, written, None)
             codes.append(ReasonCode.SUCCESS)
+        self._broker.publishing.deliveries += FILTER_DELIVERIES * min(
+            len(packet.topic_filters), FILTERS_PER_TURN_MAX
+        )
+        filters.group = max(filters.group, client.waits_for)
+        if len(codes) < len(packet.topic_filters):
+            client.filters = filters
+            return
+        client.keep(filters.group)
         client.link.send(UnsubAck(packet.packet_id, codes))
         self._broker.stats.packets_sent += 1

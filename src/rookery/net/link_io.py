@@ -120,9 +120,12 @@ class LinkIO(LinkHandle, Pollable, Timed):
             self._dirty = True
             self._poller.dirty.append(self)
 
-    def request_work(self) -> None:
-        """Have the held packets worked on in the next turn."""
-        self._poller.unfinished.append(self)
+    def request_work(self, first: bool = False) -> None:
+        """Have the held packets worked on in the next turn. (See the base class.)"""
+        if first:
+            self._poller.starved.append(self)
+        else:
+            self._poller.unfinished.append(self)
         self._broker.request_turn()
 
     def close(self) -> None:

@@ -60,6 +60,7 @@ COUNTERS: Final = (
     ("emqx_subscriptions_made", "subscriptions_made", "Topic filters granted."),
     ("emqx_subscriptions_refused", "subscriptions_refused", "Topic filters refused."),
     ("emqx_subscriptions_ended", "subscriptions_ended", "Topic filters unsubscribed."),
+    ("emqx_overloads", "overloads", "Times the node became overloaded, or more so."),
     ("emqx_commits", "commits", "Groups of records made durable."),
     ("emqx_commits_failed", "commits_failed", "Groups of records that could not be made durable."),
     ("emqx_records_committed", "records_committed", "Records made durable."),
@@ -91,6 +92,12 @@ GAUGES: Final = (
     ("emqx_queued_messages", "queued_messages", "Messages waiting for sessions now."),
     ("emqx_clients_paced_count", "paced_clients", "Clients not read from now for a rate."),
     ("emqx_half_open_count", "half_open", "Connections whose CONNECT has not come yet."),
+    (
+        "emqx_overload_level",
+        "overload_level",
+        "0: normal, 1: work is shed, 2: connections refused.",
+    ),
+    ("emqx_bans_count", "bans", "Bans in force now."),
     ("emqx_store_bytes", "store_bytes", "Bytes the durable store takes now."),
     ("emqx_store_problems", "store_problems", "Things wrong with the durable store now."),
 )
@@ -143,6 +150,12 @@ class NodeCollector(Collector):
             "Network connections closed before their client was answered.",
             "reason",
             stats.refused,
+        )
+        yield _labelled(
+            "emqx_overload_shed",
+            "Work put off or left undone while the node was overloaded.",
+            "what",
+            stats.shed,
         )
         yield _labelled(
             "emqx_banned",

@@ -33,6 +33,8 @@ def test_what_stands_is_counted():
         "queued_messages": 0,
         "paced_clients": 0,
         "half_open": 1,
+        "overload_level": 0,
+        "bans": 0,
         "store_bytes": 0,
         "store_problems": 0,
     }
