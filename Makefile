@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs; the rest is for who works on Rookery.
-# ARGS adds to the command line of run, bench, fuzz, fuzz-node and crash: make run ARGS='--set listeners...'.
+# ARGS adds to the command line of run, bench, fuzz, fuzz-node, crash and abuse: make run ARGS='--set listeners...'.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,7 +19,7 @@ INSTALLED := $(VENV)/installed-$(CORE)
 SOURCES := $(shell find src -name '*.py' -o -name py.typed)
 INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest -q
 
-.PHONY: help setup run check format lint types contracts unit properties test bench fuzz fuzz-node crash clean
+.PHONY: help setup run check format lint types contracts unit properties test bench fuzz fuzz-node crash abuse clean
 
 help:
 	@echo "make run     set everything up and start a broker on port 1883"
@@ -29,6 +29,7 @@ help:
 	@echo "make bench   measure against mosquitto      make fuzz   throw bytes at the decoder"
 	@echo "make fuzz-node   ten minutes of bad packets against a running node with live traffic"
 	@echo "make crash   kill the broker 300 times, and see that nothing acknowledged is lost"
+	@echo "make abuse   attack a node in a dozen ways, and see that others are served as before"
 	@echo "make setup   what run and test call first   make clean  start from nothing"
 
 setup: $(INSTALLED)
@@ -97,6 +98,9 @@ fuzz-node: setup
 
 crash: setup
 	$(BIN)/python -m tests.crash $(ARGS)
+
+abuse: setup
+	$(BIN)/python -m tests.abuse $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
