@@ -25,7 +25,11 @@ def main() -> int:
         parser.error(f"no attack {', '.join(sorted(unknown))}: choose from {', '.join(ATTACKS)}")
     pin(os.getpid(), 1)
     plan = Plan(
-        tuple(given.attacks or ATTACKS), given.seconds, given.clients, given.rate, tuple(given.set)
+        tuple(given.attacks or ATTACKS),
+        given.seconds,
+        given.clients,
+        given.rate,
+        settings=tuple(given.set),
     )
     core = "interpreted" if str(rookery.mqtt.link.__file__).endswith(".py") else "compiled"
     print(f"{core} core, {plan.clients} bystanders, {plan.per_second:g} messages/s, QoS 1")

@@ -55,8 +55,9 @@ class Line:
 
     async def swallow(self) -> None:
         """Read and forget until the end."""
-        while await self.reader.read(1 << 20):
-            pass
+        with suppress(OSError):
+            while await self.reader.read(1 << 20):
+                pass
 
     def close(self) -> None:
         self.writer.transport.abort()

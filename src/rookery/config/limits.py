@@ -132,7 +132,7 @@ class Limits(Section):
     """Bytes written to one client that it has not read yet; beyond them QoS 0 messages are dropped and
     others wait in the queue."""
     subscriptions_per_session_max: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
-    """Subscriptions of one session."""
+    """Subscriptions of one session; one of more than 16 topic levels counts as one more for every 16."""
     retained_messages_max: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000_000
     """Retained messages of the node."""
     retained_bytes_max: Annotated[int, Field(ge=1024, le=2**50)] = 1_073_741_824

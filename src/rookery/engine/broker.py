@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 TURN_DELIVERIES_MAX: Final = 8_000
 """Deliveries after which a turn takes no more packets, so that no turn lasts more than some ms."""
 
+SEARCHED_PER_DELIVERY: Final = 4
+"""How many nodes of the filter tree cost what a delivery does."""
+
 TIMERS_PER_TURN_MAX: Final = 2_000
 
 CRASHES_MAX: Final = 3
@@ -162,6 +165,7 @@ class Broker:
         """Start a turn: time, timers, what was put off."""
         now = self.read_clock()
         self.publishing.deliveries = 0
+        self.router.searched = 0
         if self.authorizer.generation != self._authorizer_generation:
             self._forget_permissions()
         self._ban_review.look()
@@ -178,7 +182,8 @@ class Broker:
 
     def turn_is_full(self) -> bool:
         """Whether this turn has delivered enough for the others to have theirs."""
-        return self.publishing.deliveries >= TURN_DELIVERIES_MAX
+        searched = self.router.searched // SEARCHED_PER_DELIVERY
+        return self.publishing.deliveries + searched >= TURN_DELIVERIES_MAX
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> None:
         """Publish a message of the node's own."""

@@ -58,9 +58,15 @@ RETAINED_PER_TURN_SHED: Final = 16
 """The same while the node is overloaded."""
 SHED_OUTPUT: Final = 8
 """While the node is overloaded QoS 0 is dropped at this part of the output's limit."""
+WEIGHED_LEVELS: Final = 16
 NOT_DURABLE: Final = "could not be made durable"
 DROP_LOG_SECONDS: Final = 10.0
 """How often one session's drops are logged: the counters have them all."""
+
+
+def weight_of(topic_filter: str) -> int:
+    """What a subscription counts towards the limit of its session: deep ones take more of the filter tree."""
+    return 1 + topic_filter.count("/") // WEIGHED_LEVELS
 
 
 class RetainedStream:
@@ -112,6 +118,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         """When its will is published, while that waits."""
         self.detached_at: float = 0.0
         """When its last link ended."""
+        self.filter_weight: int = 0
+        """What its subscriptions count towards their limit."""
         self.crashes: int = 0
         self.drop_logged_at: float = 0.0
         self._waits_for_commit: bool = False

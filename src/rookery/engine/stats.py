@@ -27,6 +27,8 @@ DROP_RETAINED_FULL: Final = "retained_full"
 """Retained messages were at their limit, so the message was not kept."""
 DROP_COMMIT_FAILED: Final = "commit_failed"
 """The store could not make the message durable, so it was not acknowledged."""
+DROP_TOO_MANY_BRANCHES: Final = "too_many_branches"
+"""Its deep topic name led to more branches of the filter tree than are looked at."""
 DROP_OVERLOAD: Final = "overload"
 """QoS 0 for a slow reader while the node is overloaded, before its output was at its limit."""
 DROP_SESSION_ENDED: Final = "session_ended"
@@ -42,6 +44,7 @@ DROP_REASONS: Final[list[str]] = [
     DROP_INVALID,
     DROP_RETAINED_FULL,
     DROP_COMMIT_FAILED,
+    DROP_TOO_MANY_BRANCHES,
     DROP_OVERLOAD,
     DROP_SESSION_ENDED,
 ]

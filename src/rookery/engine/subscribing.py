@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.engine.client_link import ClientLink
 from rookery.engine.publishing import ENDS_LINK
-from rookery.engine.session_actor import RetainedStream, SessionActor
+from rookery.engine.session_actor import RetainedStream, SessionActor, weight_of
 from rookery.message import NO_IDENTIFIERS
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, UnsubAck, Unsubscribe
@@ -118,6 +118,8 @@ class Subscribing:
         session = actor.session
         known = session.subscriptions.get(written)
         is_new = known is None
+        if is_new:
+            actor.filter_weight += weight_of(written)
         # [MQTT-3.8.4-3] The same topic filter again replaces the subscription.
         session.subscriptions[written] = GrantedSubscription(
             topic_filter,
@@ -167,7 +169,7 @@ class Subscribing:
         session = actor.session
         if (
             written not in session.subscriptions
-            and len(session.subscriptions) >= limits.subscriptions_per_session_max
+            and actor.filter_weight + weight_of(written) > limits.subscriptions_per_session_max
         ):
             return ReasonCode.QUOTA_EXCEEDED
         decision = self._broker.authorizer.may_subscribe(
@@ -210,6 +212,7 @@ class Subscribing:
             if granted is None:
                 codes.append(ReasonCode.NO_SUBSCRIPTION_EXISTED)
                 continue
+            actor.filter_weight -= weight_of(written)
             self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
             self._broker.stats.subscriptions_ended += 1
             if actor.durable:

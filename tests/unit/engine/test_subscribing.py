@@ -313,3 +313,22 @@ def test_what_is_denied_may_end_the_link(version: int):
         assert said(peer.send(packet)) == (["DISCONNECT 0x98"] if version == V5 else [])
         assert peer.closed
     assert engine.stats.disconnects["administrative"] == 3
+
+
+def test_deep_filters_count_for_more():
+    engine = Engine(topic_levels_max=128, subscriptions_per_session_max=10)
+    peer = engine.connect("c", session_expiry_interval=60)
+    deep = "a/" * 127
+    assert list(ask(peer, deep + "x", "s", deep + "y", "t", "u").reason_codes) == [
+        0,
+        0,
+        0x97,
+        0,
+        0x97,
+    ]
+    peer.send(Unsubscribe(9, [deep + "x"]))
+    assert list(ask(peer, deep + "y", "s").reason_codes) == [0, 0]
+    assert peer.actor.filter_weight == 10
+    assert isinstance(engine.store, FakeStore)
+    again = Engine.restart(engine.store, topic_levels_max=128, subscriptions_per_session_max=10)
+    assert again.broker.registry.actors["c"].filter_weight == 10
