@@ -105,9 +105,9 @@ class TestHalfOpen:
         assert first.send(connect("d")) == []
 
     def test_who_has_said_hello_stands_in_no_line(self):
-        engine = Engine(half_open_max=1)
+        engine = Engine(half_open_max=1, half_open_per_address_max=1)
         for name in "abc":
-            engine.connect(name)
+            assert not engine.connect(name).closed
         assert engine.stats.refused["half_open"] == 0
 
     def test_an_address_pushes_out_its_own_first(self):
@@ -206,6 +206,15 @@ class TestPace:
         assert not peer.closed, "its keep alive is a second, and nobody listens to it"
         engine.wait(4)
         assert peer.closed, "all was read long ago"
+
+    def test_nor_while_it_waits_longer_than_its_keep_alive(self):
+        engine = Engine(client=Rates(bytes_per_second_max=100.0))
+        peer = engine.connect("c", keep_alive_seconds=1)
+        peer.publish("t", b"x" * 2_000)
+        engine.wait(15)
+        assert peer.io.paused and not peer.closed
+        engine.wait(10)
+        assert peer.closed, "it was listened to again, and said nothing"
 
     def test_pings_and_acknowledgements_cost_nothing(self):
         _, peer = self.paced()
