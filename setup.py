@@ -31,6 +31,7 @@ SINGLE_MODULES = (
     "engine/client_link",
     "engine/committer",
     "engine/gate",
+    "engine/leaving",
     "engine/link_handle",
     "engine/overload",
     "engine/pace",

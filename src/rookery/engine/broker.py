@@ -19,6 +19,7 @@ from rookery.engine.admission import Admission
 from rookery.engine.ban_review import BanReview
 from rookery.engine.committer import Committer
 from rookery.engine.gate import Gate
+from rookery.engine.leaving import Leaving
 from rookery.engine.overload import Overload
 from rookery.engine.publishing import Publishing
 from rookery.engine.registry import Registry
@@ -143,6 +144,7 @@ class Broker:
         """Replaced by whoever measures."""
         self.gate = Gate(self)
         self._ban_review = BanReview(self)
+        self.leaving = Leaving(self)
         self.registry = Registry(self)
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
@@ -169,6 +171,7 @@ class Broker:
         if self.authorizer.generation != self._authorizer_generation:
             self._forget_permissions()
         self._ban_review.look()
+        self.leaving.go_on()
         if self.timers.advance(now, TIMERS_PER_TURN_MAX):
             self.request_turn()
         self.scheduler.begin_turn()

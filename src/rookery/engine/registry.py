@@ -144,14 +144,13 @@ class Registry:
         self._give_up_deadlines(actor)
         self.publish_will(actor)
         session = actor.session
-        for granted in session.subscriptions.values():
-            self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
-        session.subscriptions.clear()
+        self._broker.leaving.leave(actor)
         self._hand_over(actor)
         waiting = session.outbound.queue_length() + session.outbound.backlog_count()
         if waiting:
             self._broker.stats.drop(DROP_SESSION_ENDED, waiting)
         self._forget(actor)
+        actor.durable = False  # From now on it is owed nothing, whatever its filters still match.
         if self.actors.get(actor.client_id) is actor:
             del self.actors[actor.client_id]
 

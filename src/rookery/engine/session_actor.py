@@ -128,6 +128,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
 
     def tell(self, delivery: Delivery) -> None:
         """Put a delivery into the mailbox."""
+        if self.ended:
+            return
         self.mailbox.append(delivery)
         if not self.queued:
             self.queued = True
