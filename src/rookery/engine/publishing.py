@@ -158,7 +158,7 @@ class Publishing:
             reason_code = self.retain(message)
         told = self.route(message, actor)
         if told == CUT_SHORT:
-            self._broker.log_dropped(actor.client_id, topic, DROP_TOO_MANY_BRANCHES)
+            actor.tell_drop(topic, DROP_TOO_MANY_BRANCHES)
             return QUOTA_EXCEEDED
         if told == 0 and reason_code == SUCCESS:
             return NO_MATCHING_SUBSCRIBERS

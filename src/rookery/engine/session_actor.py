@@ -247,10 +247,14 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             else:
                 # It was never taken out of the log for this session.
                 self.broker.committer.release(delivery.position)
+        self.tell_drop(delivery.message.topic, reason)
+
+    def tell_drop(self, topic: str, reason: str) -> None:
+        """Log a drop, now and then."""
         now = self.broker.now
         if now >= self.drop_logged_at + DROP_LOG_SECONDS:
             self.drop_logged_at = now
-            self.broker.log_dropped(self.client_id, delivery.message.topic, reason)
+            self.broker.log_dropped(self.client_id, topic, reason)
 
     def acknowledged(self, packet_id: int, reason_code: int, now: float) -> None:
         """A PUBACK, or a PUBREC that refuses: a place in the window is free."""
