@@ -8,7 +8,7 @@ import sys
 import rookery.mqtt.link
 from tests.abuse.attacks import ATTACKS
 from tests.abuse.node import pin
-from tests.abuse.run import Plan, run, table
+from tests.abuse.run import HEAD, Outcome, Plan, lines, run
 
 
 def main() -> int:
@@ -33,9 +33,12 @@ def main() -> int:
     )
     core = "interpreted" if str(rookery.mqtt.link.__file__).endswith(".py") else "compiled"
     print(f"{core} core, {plan.clients} bystanders, {plan.per_second:g} messages/s, QoS 1")
-    outcomes = asyncio.run(run(plan))
-    for line in table(outcomes):
-        print(line)
+    print(HEAD, flush=True)
+
+    def tell(outcome: Outcome) -> None:
+        print("\n".join(lines(outcome)), flush=True)
+
+    outcomes = asyncio.run(run(plan, tell))
     return 0 if all(outcome.verdict == "met" for outcome in outcomes) else 1
 
 

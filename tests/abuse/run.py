@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,8 +61,8 @@ class Outcome:
         return "unclear" if percentile(self.window.lateness, 0.99) > OWN_SECONDS_MAX else "missed"
 
 
-async def run(plan: Plan) -> list[Outcome]:
-    """Run it all."""
+async def run(plan: Plan, tell: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
+    """Run it all; ``tell`` is called after each attack."""
     outcomes = []
     gc.disable()  # Its pauses would be measured as the node's.
     with (
@@ -71,6 +71,7 @@ async def run(plan: Plan) -> list[Outcome]:
     ):
         for attack in ("nothing", *plan.attacks):
             outcomes.append(await one(plan, node, attack))
+            tell(outcomes[-1])
             gc.collect()
     return outcomes
 
@@ -123,20 +124,21 @@ async def watched(bystanders: Bystanders, node: Node, seconds: float) -> tuple[W
     return await watching, peak
 
 
-def table(outcomes: list[Outcome]) -> Iterator[str]:
-    """The table, a line at a time."""
+HEAD: Final = (
+    f"{'attack':24}{'p50 ms':>8}{'p99 ms':>8}{'max ms':>8}{'own p99':>8}{'lost':>6}"
+    f"{'MiB before':>12}{'during':>8}{'after':>8}  {'verdict':8}  what was counted"
+)
+
+
+def lines(outcome: Outcome) -> Iterator[str]:
+    """One attack in the table."""
+    window = outcome.window
+    shares = [f"{window.at(share) * 1_000:8.1f}" for share in (0.5, 0.99, 1.0)]
+    own = percentile(window.lateness, 0.99) * 1_000
+    before, during, after = outcome.memory_mib
+    counted = ", ".join(f"{name} {value:.0f}" for name, value in outcome.counted.items())
     yield (
-        f"{'attack':24}{'p50 ms':>8}{'p99 ms':>8}{'max ms':>8}{'own p99':>8}{'lost':>6}"
-        f"{'MiB before':>12}{'during':>8}{'after':>8}  {'verdict':8}  what was counted"
+        f"{outcome.attack:24}{''.join(shares)}{own:8.1f}{outcome.lost:6}"
+        f"{before:12.0f}{during:8.0f}{after:8.0f}  {outcome.verdict:8}  {counted}"
     )
-    for outcome in outcomes:
-        window = outcome.window
-        shares = [f"{window.at(share) * 1_000:8.1f}" for share in (0.5, 0.99, 1.0)]
-        own = percentile(window.lateness, 0.99) * 1_000
-        before, during, after = outcome.memory_mib
-        counted = ", ".join(f"{name} {value:.0f}" for name, value in outcome.counted.items())
-        yield (
-            f"{outcome.attack:24}{''.join(shares)}{own:8.1f}{outcome.lost:6}"
-            f"{before:12.0f}{during:8.0f}{after:8.0f}  {outcome.verdict:8}  {counted}"
-        )
-        yield from (f"    {fault}" for fault in outcome.faults)
+    yield from (f"    {fault}" for fault in outcome.faults)
