@@ -38,6 +38,7 @@ from rookery.ports import (
     Attempt,
     Authenticator,
     Authorizer,
+    Ban,
     Bans,
     Challenge,
     Decision,
@@ -322,6 +323,30 @@ class FakeAuthorizer:
     def may_subscribe(self, principal: Principal, topic_filter: str, qos: int) -> Decision:
         self.asked.append(topic_filter)
         return Decision(topic_filter not in self.denied, "a rule")
+
+
+class FakeBans:
+    """Keeps nobody out; for tests to derive from, as the engine's own may be compiled."""
+
+    disconnecting = 0
+
+    def count(self) -> int:
+        return 0
+
+    def of_address(self, address: str) -> Ban | None:
+        return None
+
+    def of_client(self, client_id: str, username: str | None) -> Ban | None:
+        return None
+
+    def ending(self, client_id: str, username: str | None, address: str) -> Ban | None:
+        return None
+
+    def failed(self, address: str) -> None:
+        pass
+
+    def connected(self, client_id: str) -> Ban | None:
+        return None
 
 
 class FakeHandle(LinkHandle):

@@ -1,13 +1,12 @@
 from structlog.testing import capture_logs
 
 from rookery.engine.ban_review import REVIEWED_PER_TURN_MAX
-from rookery.engine.broker import NoBans
 from rookery.mqtt.types import V3_1_1, ReasonCode
 from rookery.ports import Accepted, Ban, Principal, Refused
-from tests.support.engine import Engine, FakeAuthenticator, connect, said, will
+from tests.support.engine import Engine, FakeAuthenticator, FakeBans, connect, said, will
 
 
-class SomeBans(NoBans):
+class SomeBans(FakeBans):
     """Bans of client ids and users, and the one that is made when somebody connects."""
 
     def __init__(self) -> None:

@@ -3,7 +3,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from rookery.engine.broker import NoBans
 from rookery.engine.gate import Quota
 from rookery.engine.settings import Rates
 from rookery.mqtt.packets import Auth, PingReq
@@ -12,6 +11,7 @@ from rookery.ports import Accepted, Ban, Challenge, Principal
 from tests.support.engine import (
     Engine,
     FakeAuthenticator,
+    FakeBans,
     Peer,
     connect,
     props,
@@ -20,7 +20,7 @@ from tests.support.engine import (
 )
 
 
-class BannedAddress(NoBans):
+class BannedAddress(FakeBans):
     def of_address(self, address: str) -> Ban | None:
         return Ban("address", address) if address == "192.0.2.66" else None
 
