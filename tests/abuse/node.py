@@ -112,10 +112,13 @@ class Attackers:
         command = [sys.executable, "-m", "tests.abuse.attacks", *given]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Wait until it attacks."""
         assert self._process.stdout is not None
         pin(self._process.pid, 1)
         self._process.stdout.readline()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

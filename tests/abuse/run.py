@@ -87,7 +87,11 @@ async def one(plan: Plan, node: Node, attack: str) -> Outcome:
         if attack == "nothing":
             outcome.window, peak = await watched(bystanders, node, plan.seconds)
         else:
-            with Attackers(attack, node.address, plan.niceness) as attackers:
+            # Off the loop: a bystander that waits for the attackers to start would blame the node.
+            attackers = Attackers(attack, node.address, plan.niceness)
+            await asyncio.to_thread(attackers.begin)
+            with attackers:
+                await bystanders.window(plan.settle_seconds)
                 outcome.window, peak = await watched(bystanders, node, plan.seconds)
                 await moved(node, plan.counters.get(attack, ""), counted)
                 if not attackers.alive():
