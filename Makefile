@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs; the rest is for who works on Rookery.
-# ARGS adds to the command line of run, bench, fuzz, fuzz-node, crash and power: make run ARGS='--set ...'.
+# ARGS adds to the command line of run, bench, fuzz, fuzz-node, crash, power and abuse: make run ARGS='--set ...'.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,7 +20,7 @@ SOURCES := $(shell find src -name '*.py' -o -name py.typed)
 INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest -q
 
 .PHONY: help setup run check format lint types contracts audit unit properties test bench fuzz fuzz-node crash \
-	power clean
+	power abuse clean
 
 help:
 	@echo "make run     set everything up and start a broker on port 1883"
@@ -32,6 +32,7 @@ help:
 	@echo "make crash   kill the broker 300 times, and see that nothing acknowledged is lost"
 	@echo "make power   cut the power of a store's disk at 30000 moments, and see the same"
 	@echo "make audit   look for known faults in the packages Rookery needs"
+	@echo "make abuse   attack a node in a dozen ways, and see that others are served as before"
 	@echo "make setup   what run and test call first   make clean  start from nothing"
 
 setup: $(INSTALLED)
@@ -108,6 +109,9 @@ crash: setup
 
 power: setup
 	$(BIN)/python -m tests.power $(ARGS)
+
+abuse: setup
+	$(BIN)/python -m tests.abuse $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -92,6 +92,8 @@ class Decision:
     """The rule that decided and where it stands: ``rookery.yaml:12``, ``the default``."""
     lasting: bool = True
     """Whether it holds until the authorizer's generation moves; else it must be asked for each time."""
+    ends_link: bool = False
+    """Whether asking for it ends the client's link (0x98)."""
 
 
 @dataclass(slots=True)
@@ -163,6 +165,52 @@ class Authorizer(Protocol):
         self, principal: Principal, topic_filter: str, qos: int
     ) -> Decision | Awaitable[Decision]:
         """Whether the principal may subscribe to this topic filter (without its share group)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """Somebody or something that is kept out."""
+
+    kind: Literal["client_id", "username", "address", "topic"]
+    pattern: str
+    """A name, in which ``*`` and ``?`` stand for others; an address or network; a topic filter."""
+    action: Literal["deny", "disconnect", "log"] = "deny"
+    """Whether it is kept out, sent away as well when it is there already, or only told of in the log."""
+    reason: str = ""
+    """For the operator, never for the client."""
+    by: str = ""
+    at_wall: float = 0.0
+    until_wall: float | None = None
+    """When it ends; ``None`` is never."""
+
+
+class Bans(Protocol):
+    """Knows who is kept out, and is told what may get somebody kept out.
+
+    Topics are no part of it: what may be published and subscribed to is asked of the authorizer.
+    """
+
+    def count(self) -> int:
+        """How many bans are in force."""
+
+    @property
+    def disconnecting(self) -> int:
+        """Rises with every new ban that also ends the links of those who are there."""
+
+    def of_address(self, address: str) -> Ban | None:
+        """What keeps out connections from this address; not one that only logs."""
+
+    def of_client(self, client_id: str, username: str | None) -> Ban | None:
+        """What keeps out this client; not one that only logs."""
+
+    def ending(self, client_id: str, username: str | None, address: str) -> Ban | None:
+        """What ends the link of this client, who was let in before."""
+
+    def failed(self, address: str) -> None:
+        """A client from this address could not prove who it is."""
+
+    def connected(self, client_id: str) -> Ban | None:
+        """A client was let in: ``None``, or what keeps it out from now on for coming too often."""
 
 
 class Store(Protocol):

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 from rookery.engine.broker import Broker
 from rookery.engine.client_link import ClientLink
+from rookery.engine.gate import Quota
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.recovery import Recovery
 from rookery.engine.session_actor import SessionActor
-from rookery.engine.settings import Behaviour, Denial, Limits, Settings
+from rookery.engine.settings import Behaviour, Denial, Limits, Protection, Settings
 from rookery.mqtt.encode import topic_to_wire
 from rookery.mqtt.link import CLIENT, Link
 from rookery.mqtt.packets import (
@@ -38,6 +39,8 @@ from rookery.ports import (
     Attempt,
     Authenticator,
     Authorizer,
+    Ban,
+    Bans,
     Challenge,
     Decision,
     PeerCertificate,
@@ -99,15 +102,16 @@ def settings(**changed: Any) -> Settings:
     """The settings above with some changed, whatever part they belong to, by their names."""
     values = {
         field.name: getattr(part, field.name)
-        for part in (LIMITS, BEHAVIOUR, Denial())
+        for part in (LIMITS, BEHAVIOUR, Denial(), Protection())
         for field in fields(part)
     }
     assert changed.keys() <= values.keys()
     values |= changed
     return Settings(
-        Limits(**{field.name: values[field.name] for field in fields(Limits)}),
-        Behaviour(**{field.name: values[field.name] for field in fields(Behaviour)}),
-        Denial(**{field.name: values[field.name] for field in fields(Denial)}),
+        *(
+            kind(**{field.name: values[field.name] for field in fields(kind)})
+            for kind in (Limits, Behaviour, Denial, Protection)
+        )
     )
 
 
@@ -365,6 +369,30 @@ class FakeAuthorizer:
         return Decision(topic not in self.denied, "a rule", self.lasting)
 
 
+class FakeBans:
+    """Keeps nobody out; for tests to derive from, as the engine's own may be compiled."""
+
+    disconnecting = 0
+
+    def count(self) -> int:
+        return 0
+
+    def of_address(self, address: str) -> Ban | None:
+        return None
+
+    def of_client(self, client_id: str, username: str | None) -> Ban | None:
+        return None
+
+    def ending(self, client_id: str, username: str | None, address: str) -> Ban | None:
+        return None
+
+    def failed(self, address: str) -> None:
+        pass
+
+    def connected(self, client_id: str) -> Ban | None:
+        return None
+
+
 class FakeHandle(LinkHandle):
     """A connection to a peer that reads at once, unless it ``stalls``."""
 
@@ -385,10 +413,10 @@ class FakeHandle(LinkHandle):
             self.flush_requested = True
             self.engine.dirty.append(self)
 
-    def request_work(self) -> None:
+    def request_work(self, first: bool = False) -> None:
         if not self.work_requested:
             self.work_requested = True
-            self.engine.unfinished.append(self)
+            (self.engine.starved if first else self.engine.unfinished).append(self)
         self.engine.broker.request_turn()
 
     def close(self) -> None:
@@ -400,6 +428,10 @@ class FakeHandle(LinkHandle):
 
     def resume(self) -> None:
         self.paused = False
+
+    def abort(self) -> None:
+        self.closed = True
+        self.engine.broker.gate.leave(self.client)
 
     def certificate(self) -> PeerCertificate | None:
         return self.peer_certificate
@@ -421,13 +453,15 @@ class FakeHandle(LinkHandle):
 class Peer:
     """A client: its own codec, and the broker's link it talks to."""
 
-    def __init__(self, engine: "Engine", version: int) -> None:
+    def __init__(self, engine: "Engine", version: int, address: str = "192.0.2.1") -> None:
         limits = engine.broker.settings.limits
         self.engine = engine
         self.link = Link(CLIENT, PACKET_BYTES_LIMIT, 100, version)
         self.io = FakeHandle(engine)
-        self.client = ClientLink(engine.broker, self.io, "192.0.2.1", "tcp", engine.broker.now)
+        self.client = ClientLink(engine.broker, self.io, address, "tcp", engine.broker.now)
         self.io.client = self.client
+        engine.broker.gate.enter(self.client, engine.quota, engine.broker.now)
+        engine.broker.gate.identify(self.client, engine.broker.now)
         deadline = engine.broker.now + limits.connect_deadline_seconds
         engine.broker.timers.at(deadline, self.client)
 
@@ -507,6 +541,7 @@ class Engine:
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
         clock: FakeClock | None = None,
+        bans: Bans | None = None,
         **changed: Any,
     ) -> None:
         self.clock = clock or FakeClock()
@@ -519,9 +554,13 @@ class Engine:
             authenticator or FakeAuthenticator(),
             authorizer or FakeAuthorizer(),
             self.clock,
+            bans,
         )
         self.stats = self.broker.stats
+        self.quota = Quota(None, None, self.clock.now)
+        """What the listener that all peers come by counts."""
         self.dirty: list[FakeHandle] = []
+        self.starved: list[FakeHandle] = []
         self.unfinished: list[FakeHandle] = []
         self.turn_requested = False
         self.recovery: Recovery | None = None
@@ -553,7 +592,8 @@ class Engine:
         """One turn, in which these bytes come."""
         self.turn_requested = False
         self.broker.begin_turn()
-        unfinished, self.unfinished = self.unfinished, []
+        unfinished = self.starved + self.unfinished
+        self.starved, self.unfinished = [], []
         for handle in unfinished:
             handle.work(self.broker.now)
         for peer, data in inputs:
@@ -615,9 +655,9 @@ class Engine:
         self.broker.publish(topic, b"kept", retain=True)
         self.settle()
 
-    def peer(self, version: int = V5) -> Peer:
+    def peer(self, version: int = V5, address: str = "192.0.2.1") -> Peer:
         """A connection on which nothing was sent yet."""
-        return Peer(self, version)
+        return Peer(self, version, address)
 
     def ask(self, connect: Connect) -> tuple[Peer, list[Packet]]:
         """Connect with this packet; return the client and what it was answered."""

@@ -28,6 +28,18 @@ class Standing:
     def queued_messages(self) -> int:
         return 17
 
+    def paced_clients(self) -> int:
+        return 2
+
+    def half_open(self) -> int:
+        return 6
+
+    def overload_level(self) -> int:
+        return 8
+
+    def bans(self) -> int:
+        return 9
+
     def store_bytes(self) -> int:
         return 19
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from rookery.config.listeners import Listener, ServerCertificate
+from rookery.config.settings import to_rates
+from rookery.engine.gate import Quota
 from rookery.net.acceptor import Transport
 from rookery.net.certificates.listener import ListenerTls
 from rookery.net.certificates.options import ALPN_MQTT, ALPN_WEBSOCKET, KeyPair, TlsOptions
@@ -50,3 +52,9 @@ def _pair(given: ServerCertificate) -> KeyPair:
         None if given.password is None else given.password.get_secret_value(),
         given.hosts,
     )
+
+
+def quota_of(listener: Listener, now: float) -> Quota:
+    """What a listener's connections may take together."""
+    limits = listener.limits
+    return Quota(to_rates(limits), None if limits is None else limits.connections_max, now)

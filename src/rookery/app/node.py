@@ -17,22 +17,28 @@ import structlog
 
 from rookery import __version__
 from rookery.actors.clock import SystemClock
+from rookery.app.audit import AuditTrail
 from rookery.app.authentication import make_authenticator
 from rookery.app.authorization import Authorization, Origins
-from rookery.app.listeners import spec_of, transport_of
+from rookery.app.bans import BanKeeper, make_guard
+from rookery.app.listeners import quota_of, spec_of, transport_of
 from rookery.app.mountpoints import Mountpoints
+from rookery.app.overload import OverloadWatch, make_overload
 from rookery.app.reload import Reload
 from rookery.app.store import make_store
 from rookery.app.tls import NodeTls, same_but_tls
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
+from rookery.auth.guard import NotBanned
 from rookery.auth.watch import FileFault, FileWatch
 from rookery.config.listeners import Listener
 from rookery.config.models import Config
 from rookery.config.settings import to_settings
 from rookery.engine.broker import Broker
 from rookery.engine.gauges import BrokerGauges
+from rookery.engine.overload import NORMAL
 from rookery.engine.recovery import Recovery
+from rookery.engine.stats import SHED_SYS
 from rookery.engine.sys_topics import LoadAverages, sys_messages
 from rookery.mqtt import link
 from rookery.net.acceptor import Acceptor, Links
@@ -97,7 +103,8 @@ class Node:
         self.health = Health()
         clock = SystemClock()
         self._clock = clock
-        self._access = AccessWatch(None if directory is None else AccessFile(directory))
+        access_file = None if directory is None else AccessFile(directory)
+        self._access = AccessWatch(access_file)
         """What users, rules and bans are read from while the node runs: each subscribes to its part."""
         self._watch = FileWatch(self._request_turn)
         self._watch.add(self._access)
@@ -116,9 +123,16 @@ class Node:
             clock,
         )
         self._authorization.watch(self._watch, self._access)
+        guard = make_guard(config, clock, self.broker.stats)
+        self.broker.bans = guard
+        self.broker.authorizer = NotBanned(self.broker.authorizer, guard)
+        self._bans = BanKeeper(guard, access_file, self._access, clock, config.bans.automatic_max)
+        self._audit = AuditTrail(access_file, self._access, clock)
         self.broker.mountpoint_of = Mountpoints(config.active_listeners).of
         self._gauges = BrokerGauges(self.broker)
         self._lag = LagProbe(self.broker.stats)
+        self.broker.overload = make_overload(config, self.broker)
+        self._overload = OverloadWatch(self.broker, self._lag)
         self._loads = LoadAverages(self.broker.stats, self.broker.now)
         self._links = Links(self.broker)
         self._tls = NodeTls(clock)
@@ -158,8 +172,11 @@ class Node:
         if self._tls.reloader.listeners:
             self.broker.tasks.start("tls_reload", self._tls.reloader.run())
             self.health.add_check("certificates", self._tls.check)
+        self.broker.tasks.start("keep_bans", self._bans.run())
+        self.broker.tasks.start("watch_overload", self._overload.run())
         self.health.add_check("listeners", self._check_listeners)
         self.health.add_check("commits", self._check_commits)
+        self.health.add_check("overload", self._overload.check)
         self.health.mark_started()
         log.info(
             "node_started",
@@ -211,6 +228,10 @@ class Node:
             seconds=round(self._clock.monotonic() - began, 3),
         )
 
+    def note(self, action: str, target: str, detail: str = "") -> None:
+        """Have an administrative act of the node's own noted in the audit."""
+        self.broker.tasks.start("audit", self._audit.note(action, target, detail))
+
     def _request_turn(self) -> None:
         self.broker.request_turn()  # The poller sets it only later.
 
@@ -225,8 +246,11 @@ class Node:
     def _open(self, listener: Listener, poller: Poller) -> None:
         assert listener.name is not None
         transport = transport_of(listener, self._tls.open(listener))
+        quota = quota_of(listener, self.broker.now)
         for sock in listen(spec_of(listener)):
-            acceptor = Acceptor(sock, listener.name, transport, poller, self.broker, self._links)
+            acceptor = Acceptor(
+                sock, listener.name, transport, poller, self.broker, self._links, quota
+            )
             self._acceptors.append(acceptor)
             self.addresses.append(describe(sock, listener.type))
             if sock.family != socket.AF_UNIX:
@@ -279,8 +303,11 @@ class Node:
 
     async def _publish_sys(self) -> None:
         while True:
-            for topic, payload in self._sys_messages():
-                self.broker.publish(topic, payload, True)
+            if self.broker.overload.level == NORMAL:
+                for topic, payload in self._sys_messages():
+                    self.broker.publish(topic, payload, True)
+            else:
+                self.broker.overload.shed(SHED_SYS)
             await asyncio.sleep(self.config.mqtt.sys_interval_seconds)
 
     def _sys_messages(self) -> Iterable[tuple[str, bytes]]:

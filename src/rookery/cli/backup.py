@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rookery.cli.audit import note_act
 from rookery.cli.options import ConfigFile, Overrides
 from rookery.cli.store import directory_or_exit, faults_told
 
@@ -41,6 +42,7 @@ def restore(
     directory = directory_or_exit(config, overrides)
     with faults_told():
         aside = replace(file, directory, force=force, wall=SystemClock().wall())
+    note_act(directory, "backup restore", str(directory), f"from {file}")
     typer.echo(f"{directory}: restored from {file}")
     if aside is not None:
         typer.echo(f"the store that was there lies at {aside}")

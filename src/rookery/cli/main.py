@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rookery import __version__
-from rookery.cli import acl, backup, config, pub, start, store, sub, tls, user
+from rookery.cli import acl, audit, backup, ban, config, pub, start, store, sub, tls, user
 
 app = typer.Typer(
     name="rookery",
@@ -25,6 +25,8 @@ app.add_typer(backup.app, name="backup")
 app.add_typer(user.app, name="user")
 app.add_typer(tls.app, name="tls")
 app.add_typer(acl.app, name="acl")
+app.add_typer(ban.app, name="ban")
+app.add_typer(audit.app, name="audit")
 app.command()(start.start)
 app.command()(pub.pub)
 app.command()(sub.sub)

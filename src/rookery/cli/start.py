@@ -106,6 +106,10 @@ async def _reload(loaded: Loaded, logs: Logs, node: Node, reloading: asyncio.Loc
             return
         waiting = await node.reload(fresh.config, fresh.origins)
     log.warning("config_reloaded", log_level=logs.level, needs_restart=waiting)
+    detail = f"log level {logs.level}"
+    if waiting:
+        detail += f"; these wait for a restart: {', '.join(waiting)}"
+    node.note("config reload", str(loaded.source or "the defaults"), detail)
 
 
 def _reload_log(logs: Logs, node: Node, config: Config) -> list[str]:

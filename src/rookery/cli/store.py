@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rookery.cli.audit import note_act
 from rookery.cli.options import ConfigFile, Overrides, load_or_exit
 
 app = typer.Typer(no_args_is_help=True, help="Look at the store of a node and repair it.")
@@ -89,6 +90,7 @@ def repair(config: ConfigFile = None, overrides: Overrides = None) -> None:
     directory = directory_or_exit(config, overrides)
     with faults_told():
         salvage = rebuild(directory, SystemClock().wall())
+    note_act(directory, "store repair", str(directory), f"the old one lies at {salvage.broken}")
     typer.echo(f"saved: {salvage.saved_text()}")
     typer.echo(f"lost: {salvage.lost_text()}")
     typer.echo(f"the old database lies at {salvage.broken}")

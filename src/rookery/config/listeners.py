@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, Strict
 
 from rookery.auth.templates import Template
 from rookery.config.authentication import Anonymous, Order
+from rookery.config.limits import ListenerLimits
 from rookery.config.sections import (
     Expected,
     FilePath,
@@ -144,6 +145,8 @@ class Listener(Section):
     part of the topics for themselves. Rules are asked about topics as the client writes them."""
     backlog: Annotated[int, Field(ge=1, le=65535)] = 1024
     """How many connections the system holds until they are accepted."""
+    limits: ListenerLimits | None = None
+    """What all connections of this listener may take together; null bounds nothing."""
 
     def _problems(self) -> Iterable[Problem]:
         secure = self.type in ("tls", "wss")

@@ -13,7 +13,7 @@ from pydantic import Field, Strict
 from rookery.config.authentication import Auth, Authentication
 from rookery.config.authorization import Authorization
 from rookery.config.errors import Path
-from rookery.config.limits import Limits
+from rookery.config.limits import Bans, Limits, Overload
 from rookery.config.listeners import Listener
 from rookery.config.sections import (
     ANY_HOSTS,
@@ -129,7 +129,11 @@ class Config(Section):
     """The addresses that clients connect to; an empty list stands for one TCP listener on
     `broker.mqtt_port` of every IPv4 interface."""
     limits: Limits = Limits()
-    """The bounds of the node. Each holds always: no value turns a limit off."""
+    """The bounds of the node and its clients."""
+    bans: Bans = Bans()
+    """The bans that the node makes by itself."""
+    overload: Overload = Overload()
+    """When the node protects itself from more work than it can do."""
     mqtt: Mqtt = Mqtt()
     """The choices that the MQTT standard leaves to a server."""
     store: Store = Store()

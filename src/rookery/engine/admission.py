@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from rookery.actors.clock import new_client_id
 from rookery.engine.client_link import ADMITTING, ATTACHED, ENDED, WAITING, ClientLink
 from rookery.engine.mountpoints import SEPARATOR, session_key
+from rookery.engine.overload import REFUSING
 from rookery.engine.publishing import not_for_clients
 from rookery.engine.registry import will_delay_seconds
 from rookery.engine.stats import END_INTERNAL, END_NOT_AUTHORIZED, END_PEER_FAULT
@@ -23,7 +24,7 @@ from rookery.mqtt.properties import Properties
 from rookery.mqtt.reasons import FROM_SERVER
 from rookery.mqtt.topics import validate_topic_name
 from rookery.mqtt.types import DISCONNECT, PACKET_BYTES_LIMIT, V3_1, V5, ReasonCode
-from rookery.ports import Accepted, Attempt, Challenge, Decision, Principal, Refused
+from rookery.ports import Accepted, Attempt, Ban, Challenge, Decision, Principal, Refused
 from rookery.session.session import PendingWill
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 RECEIVE_MAXIMUM_DEFAULT: Final = 65_535
 SESSION_KEY_BYTES_MAX: Final = 65_535
 """What an entry of the message log can say of its publisher."""
+
+PROOF_FAILED: Final = frozenset({ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.NOT_AUTHORIZED})
+"""The verdicts on who the client is, as against those on the node's own state."""
 
 
 class NotAdmitted(Exception):
@@ -65,6 +69,11 @@ class Admitted:
         """That of the rules by which its will was permitted."""
 
 
+def banned(ban: Ban) -> NotAdmitted:
+    """What a ban makes of a CONNECT."""
+    return NotAdmitted(ReasonCode.BANNED, f"ban of {ban.kind} {ban.pattern}: {ban.reason}")
+
+
 class Admission:
     """Lets clients in."""
 
@@ -79,9 +88,10 @@ class Admission:
             raise ProtocolViolation("a second CONNECT")  # [MQTT-3.1.0-2]
         client.connect = connect
         self._broker.stats.connects_received += 1
+        self._broker.gate.greeted(client)
         client.stage = ADMITTING
         try:
-            self._check(connect)
+            self._check(client, connect)
             verdict = self._authenticate(client, connect)
         except NotAdmitted as refusal:
             self._refuse(client, refusal.reason_code, refusal.text)
@@ -112,17 +122,25 @@ class Admission:
         assert client.exchange is not None
         data = None if properties is None else properties.authentication_data
         client.stage = ADMITTING
+        self._broker.gate.greeted(client)
         self._decide_or_wait(client, client.exchange.step(data))
 
-    def _check(self, connect: Connect) -> None:
+    def _check(self, client: ClientLink, connect: Connect) -> None:
         limits = self._limits
         if self._broker.draining:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
+        if self._broker.overload.level == REFUSING:
+            raise NotAdmitted(ReasonCode.SERVER_BUSY, self._broker.overload.reason)
         if self._broker.registry.attached >= limits.connections_max:
             raise NotAdmitted(
                 ReasonCode.QUOTA_EXCEEDED, f"there are {limits.connections_max} connections already"
             )
         client_id = connect.client_id
+        ban = self._broker.bans.of_client(client_id, connect.username)
+        if ban is None and client.address:
+            ban = self._broker.bans.of_address(client.address)
+        if ban is not None:
+            raise banned(ban)
         self._check_length(client_id)
         if not client_id and (
             connect.version == V3_1 or (connect.version != V5 and not connect.clean_start)
@@ -185,12 +203,16 @@ class Admission:
         connect = client.connect
         assert connect is not None
         if isinstance(verdict, Refused):
+            if verdict.reason_code in PROOF_FAILED:
+                self._broker.bans.failed(client.address)
             self._refuse(client, verdict.reason_code, verdict.reason)
             return
         data = verdict.data
         if isinstance(verdict, Challenge):
             # [MQTT-4.12.0-2] The client is to answer with an AUTH of its own.
             client.stage = WAITING if client.actor is None else ATTACHED
+            if client.actor is None:
+                self._broker.gate.wait_for(client)
             client.link.send(auth_packet(connect, ReasonCode.CONTINUE_AUTHENTICATION, data))
             client.io.request_flush()
             return
@@ -310,6 +332,7 @@ class Admission:
         client_id = session_key(admitted.mountpoint, principal.client_id)
         client.link.mountpoint = admitted.mountpoint
         will = connect.will
+        self._check_principal(client_id, connect, principal)
         if will is not None and admitted.mountpoint:
             will = mounted_will(will, admitted.mountpoint)
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
@@ -320,6 +343,7 @@ class Admission:
         broker.registry.attach(
             actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
+        broker.gate.join(client, principal.name)
         actor.will_allowed_at = admitted.generation
         if not present and broker.registry.removed_in(client_id) > broker.committer.durable:
             # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.
@@ -337,6 +361,28 @@ class Admission:
             actor.resume(broker.now)
         client.io.request_flush()
         client.expire_at(principal.expires_at_wall)
+
+    def _check_principal(self, key: str, connect: Connect, principal: Principal) -> None:
+        """What holds of a client that has proved who it is. ``key`` is that of its session."""
+        broker = self._broker
+        client_id = principal.client_id
+        if principal.name != connect.username or client_id != connect.client_id:
+            ban = broker.bans.of_client(client_id, principal.name)
+            if ban is not None:
+                raise banned(ban)
+        ban = broker.bans.connected(client_id)
+        if ban is not None:
+            raise banned(ban)
+        if broker.gate.user_is_full(principal.name):
+            known = broker.registry.actors.get(key)
+            link = None if known is None else known.client
+            if (
+                link is None or link.counted_user != principal.name
+            ):  # It displaces no link of its own.
+                raise NotAdmitted(
+                    ReasonCode.QUOTA_EXCEEDED,
+                    f"user {principal.name!r} has all the connections it may have",
+                )
 
     def _open(self, client: ClientLink, connect: Connect) -> None:
         properties = connect.properties

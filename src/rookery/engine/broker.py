@@ -16,7 +16,11 @@ from rookery.actors.scheduler import Actor, Scheduler
 from rookery.actors.tasks import Tasks
 from rookery.actors.timers import Timed, Timers
 from rookery.engine.admission import Admission
+from rookery.engine.ban_review import BanReview
 from rookery.engine.committer import Committer
+from rookery.engine.gate import Gate
+from rookery.engine.leaving import Leaving
+from rookery.engine.overload import Overload
 from rookery.engine.publishing import Publishing
 from rookery.engine.registry import Registry
 from rookery.engine.review import Review
@@ -27,7 +31,16 @@ from rookery.engine.subscribing import Subscribing
 from rookery.engine.trimming import Trimmer
 from rookery.message import Message, node_message
 from rookery.mqtt.types import ReasonCode
-from rookery.ports import Authenticator, Authorizer, Clock, Decision, Principal, Store
+from rookery.ports import (
+    Authenticator,
+    Authorizer,
+    Ban,
+    Bans,
+    Clock,
+    Decision,
+    Principal,
+    Store,
+)
 from rookery.routing.retained import RetainedIndex
 from rookery.routing.router import Router
 
@@ -36,6 +49,9 @@ if TYPE_CHECKING:
 
 TURN_DELIVERIES_MAX: Final = 8_000
 """Deliveries after which a turn takes no more packets, so that no turn lasts more than some ms."""
+
+SEARCHED_PER_DELIVERY: Final = 4
+"""How many nodes of the filter tree cost what a delivery does."""
 
 TIMERS_PER_TURN_MAX: Final = 2_000
 
@@ -68,6 +84,38 @@ class RetainedExpiry(Timed):
             broker.expire_retained_later(message)
 
 
+class NoBans(Bans):
+    """Nobody is kept out."""
+
+    def count(self) -> int:
+        """None."""
+        return 0
+
+    @property
+    def disconnecting(self) -> int:
+        """Never rises."""
+        return 0
+
+    def of_address(self, address: str) -> Ban | None:
+        """No ban."""
+        return None
+
+    def of_client(self, client_id: str, username: str | None) -> Ban | None:
+        """No ban."""
+        return None
+
+    def ending(self, client_id: str, username: str | None, address: str) -> Ban | None:
+        """No ban."""
+        return None
+
+    def failed(self, address: str) -> None:
+        """It may try again."""
+
+    def connected(self, client_id: str) -> Ban | None:
+        """It may come as often as it likes."""
+        return None
+
+
 class Broker:
     """One node's broker. The network feeds it; it knows no socket and no file."""
 
@@ -78,11 +126,13 @@ class Broker:
         authenticator: Authenticator,
         authorizer: Authorizer,
         clock: Clock,
+        bans: Bans | None = None,
     ) -> None:
         self.settings = settings
         self.bind_log()
         self.authenticator = authenticator
         self.authorizer = authorizer
+        self.bans: Bans = NoBans() if bans is None else bans
         self.clock = clock
         self.now: float = clock.monotonic()
         """The monotonic clock as of this turn."""
@@ -104,6 +154,11 @@ class Broker:
             store, self.stats, clock.wall() - self.now, self._commit_done, self._commit_failed
         )
         self.review = Review(self)
+        self.overload = Overload(self.stats)
+        """Replaced by whoever measures."""
+        self.gate = Gate(self)
+        self._ban_review = BanReview(self)
+        self.leaving = Leaving(self)
         self.registry = Registry(self)
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
@@ -130,7 +185,10 @@ class Broker:
         """Start a turn: time, timers, what was put off."""
         now = self.read_clock()
         self.publishing.deliveries = 0
+        self.router.searched = 0
         self.review.begin_turn()
+        self._ban_review.look()
+        self.leaving.go_on()
         if self.timers.advance(now, TIMERS_PER_TURN_MAX):
             self.request_turn()
         self.scheduler.begin_turn()
@@ -145,7 +203,8 @@ class Broker:
 
     def turn_is_full(self) -> bool:
         """Whether this turn has delivered enough for the others to have theirs."""
-        return self.publishing.deliveries >= TURN_DELIVERIES_MAX
+        searched = self.router.searched // SEARCHED_PER_DELIVERY
+        return self.publishing.deliveries + searched >= TURN_DELIVERIES_MAX
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> None:
         """Publish a message of the node's own."""
@@ -272,6 +331,23 @@ class Broker:
             listener=client.listener,
             reason=reason,
             detail=text,
+        )
+
+    def log_connection_refused(self, address: str, listener: str, reason: str) -> None:
+        """A network connection was closed before its client was answered."""
+        self._log.warning("connection_refused", address=address, listener=listener, reason=reason)
+
+    def log_paced(self, client: ClientLink, bound: str, seconds: float) -> None:
+        """A client sends faster than it may and is not read from for a while."""
+        principal = client.principal if client.actor is None else client.actor.principal
+        self._log.warning(
+            "client_paced",
+            client_id=client.client_id,
+            username=None if principal is None else principal.name,
+            address=client.address,
+            listener=client.listener,
+            limit=bound,
+            seconds=round(seconds, 3),
         )
 
     def log_accept_failed(self, listener: str, detail: str) -> None:

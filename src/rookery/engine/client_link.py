@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Final
 from rookery.actors.timers import Timed
 from rookery.engine.committer import Waiter
 from rookery.engine.link_handle import LinkHandle
+from rookery.engine.pace import Pace
+from rookery.engine.pacing import go_on_at_pace, keep_pace
 from rookery.engine.stats import (
+    END_ADMINISTRATIVE,
     END_CLIENT,
     END_CONNECTION_LOST,
     END_INTERNAL,
@@ -46,8 +49,11 @@ from rookery.mqtt.types import CONNACK, PUBACK, V5, ReasonCode
 from rookery.ports import Decision
 
 if TYPE_CHECKING:
+    from rookery.engine.addresses import Address
     from rookery.engine.broker import Broker
+    from rookery.engine.gate import Quota
     from rookery.engine.session_actor import SessionActor
+    from rookery.engine.subscribing import Filters
     from rookery.ports import Exchange, Principal
 
 # The stages of a link. In those before ``ADMITTING`` it takes packets.
@@ -119,6 +125,16 @@ class ClientLink(Timed, Waiter):
         self._free_output: list[bytes] = []
         self._held: list[Packet] = []
         self._held_next: int = 0
+        self.pace: Pace | None = None
+        """What bounds how fast it is read from; ``None`` where nothing does."""
+        self.quota: Quota | None = None
+        """Where its listener counts it."""
+        self.visitor: Address | None = None
+        """Where its address counts it."""
+        self.filters: Filters | None = None
+        """The SUBSCRIBE or UNSUBSCRIBE that is not worked off yet."""
+        self.counted_user: str | None = None
+        """As whose connection it is counted."""
 
     @property
     def client_id(self) -> str:
@@ -132,6 +148,8 @@ class ClientLink(Timed, Waiter):
         self.last_received = now
         stats = self.broker.stats
         stats.bytes_received += len(data)
+        if self.pace is not None:
+            self.pace.charge(len(data), now)
         packets = self.link.receive(data)
         stats.packets_received += len(packets)
         if self._held:
@@ -145,20 +163,25 @@ class ClientLink(Timed, Waiter):
         if self.stage == ASKING:
             return  # What came stands behind the packet that is asked about.
         packets = self._held
-        index = self._held_next
+        start = index = self._held_next
         count = len(packets)
+        stop = count
+        pace = self.pace
+        if pace is not None:
+            stop = pace.steps_to(packets, index, now)
         broker = self.broker
         actor = self.actor
         if actor is not None and actor.reviewed_at != broker.review.generation:
             broker.review.review(actor)
         try:
-            while index < count and self.stage < ADMITTING:
+            if self.filters is not None and self.stage == ATTACHED and not broker.turn_is_full():
+                start = -1
+                broker.subscribing.go_on(self)
+            while index < stop and self.filters is None and self.stage < ADMITTING:
                 if broker.turn_is_full():
                     break
                 if broker.committer.crowded():
-                    self._held_next = index
-                    self.io.pause()
-                    self.io.request_flush()  # What waits for a commit must wait from this turn on.
+                    self._hold_from(index)
                     broker.committer.wait_for_room(self)
                     return
                 packet = packets[index]
@@ -166,22 +189,32 @@ class ClientLink(Timed, Waiter):
                 self._step(packet, now)
         except PeerFault as fault:
             self.refuse(fault)
-        if self.stage == ENDED:
-            self._held = []
-            self._held_next = 0
-            return
-        if self.stage == ASKING:
+        if pace is not None and index == stop and self.stage != ENDED:
+            keep_pace(self, pace, now)
+        if self.stage == ASKING and self.filters is None:
             index -= 1  # The packet is taken again when the answer is there.
-        if index < count:
-            self._held_next = index
-            self.io.pause()
-            self.io.request_flush()
-            if self.stage < ADMITTING:
-                self.io.request_work()
+        if self.stage != ENDED and (index < count or self.filters is not None):
+            self._hold_from(index)
+            if self.stage < ADMITTING and (index < stop or self.filters is not None):
+                self.io.request_work(index == start)
             return
-        if self._held_next or count:
+        self._all_done(pace)
+
+    def _hold_from(self, index: int) -> None:
+        """Keep the packets from this one on for later, and take no more meanwhile."""
+        self._held_next = index
+        self.io.pause()
+        self.io.request_flush()  # What waits for a commit must wait from this turn on.
+
+    def _all_done(self, pace: Pace | None) -> None:
+        """No packet is left, or the link has ended."""
+        if self._held:
             self._held = []
             self._held_next = 0
+            if pace is not None:
+                pace.restart()
+        if self.stage == ENDED:
+            return
         fault_in_stream = self.link.fault
         if fault_in_stream is not None:
             self.refuse(fault_in_stream)
@@ -238,13 +271,13 @@ class ClientLink(Timed, Waiter):
         elif isinstance(packet, PubComp):
             actor.completed(packet.packet_id, now)
         else:
-            self._step_seldom(actor, packet, now)
+            self._step_seldom(actor, packet)
 
-    def _step_seldom(self, actor: SessionActor, packet: Packet, now: float) -> None:
+    def _step_seldom(self, actor: SessionActor, packet: Packet) -> None:
         if isinstance(packet, PingReq):
             self._write(PINGRESP_WIRE)  # [MQTT-3.12.4-1]
         elif isinstance(packet, Subscribe):
-            self.broker.subscribing.subscribe(self, actor, packet, now)
+            self.broker.subscribing.subscribe(self, actor, packet)
         elif isinstance(packet, Unsubscribe):
             self.broker.subscribing.unsubscribe(self, actor, packet)
         elif isinstance(packet, Disconnect):
@@ -403,6 +436,9 @@ class ClientLink(Timed, Waiter):
         """A deadline: the CONNECT that did not come, the end of its proof, or the keep alive."""
         if self.stage == ENDED:
             return
+        pace = self.pace
+        if pace is not None:
+            go_on_at_pace(self, pace, now)
         if self.actor is None:
             if now >= self.connect_by:
                 self.broker.log_refusal(
@@ -420,8 +456,8 @@ class ClientLink(Timed, Waiter):
             deadline = self.last_received + 1.5 * self.keep_alive_seconds
             if now < deadline:
                 self.check_keep_alive_at(deadline)
-            elif self.stage >= ADMITTING:
-                # While a re-authentication waits nothing is read, so the silence may be ours.
+            elif self.stage >= ADMITTING or (pace is not None and pace.waiting):
+                # While a re-authentication or a rate is waited for nothing is read: the silence is ours.
                 self.check_keep_alive_at(now)
             else:
                 self.disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, END_KEEP_ALIVE, "")
@@ -452,7 +488,9 @@ class ClientLink(Timed, Waiter):
         self.broker.stats.packets_invalid += 1
         self.broker.log_refusal(self, fault.reason_code.name.lower(), fault.text)
         if self.actor is not None:
-            self.disconnect(fault.reason_code, END_PEER_FAULT, fault.text)
+            administrative = fault.reason_code == ReasonCode.ADMINISTRATIVE_ACTION
+            reason = END_ADMINISTRATIVE if administrative else END_PEER_FAULT
+            self.disconnect(fault.reason_code, reason, fault.text)
             return
         version = self.link.version
         unsupported = fault.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
@@ -494,20 +532,39 @@ class ClientLink(Timed, Waiter):
         if self.stage == ENDED:
             return
         self.stage = ENDED
+        self.filters = None
         self.held_bytes = 0
         self._held_output = None  # What is not durable is not acknowledged.
-        self.broker.timers.give_up(self.connect_by, self)
-        if self.keep_alive_seconds:
-            self.broker.timers.give_up(self.keep_alive_at, self)
-        if self.expires_at_wall:
-            self.broker.timers.give_up(self.expiry_look_at, self)
+        self._give_up_deadlines()
         self.io.close()
         actor = self.actor
         if actor is not None:
             self.actor = None
+            self.broker.gate.part(self)
             self.broker.stats.disconnect(reason)
             self.broker.registry.detach(actor, self)
             self.broker.log_disconnect(self, actor.label, reason)
+
+    def cut(self) -> None:
+        """End a link that was not let in, at once and without a word."""
+        assert self.actor is None
+        if self.stage != ENDED:
+            self.stage = ENDED
+            self._give_up_deadlines()
+            self.io.abort()
+
+    def _give_up_deadlines(self) -> None:
+        timers = self.broker.timers
+        timers.give_up(self.connect_by, self)
+        if self.keep_alive_seconds:
+            timers.give_up(self.keep_alive_at, self)
+        if self.expires_at_wall:
+            timers.give_up(self.expiry_look_at, self)
+        pace = self.pace
+        if pace is not None and pace.waiting:
+            timers.give_up(pace.wakes_at, self)
+            pace.waiting = False
+            self.broker.gate.paced -= 1
 
     def lost(self) -> None:
         """The network connection went away."""

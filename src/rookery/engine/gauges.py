@@ -41,6 +41,22 @@ class BrokerGauges:
         """Messages waiting for a session: outbound queues, backlogs, unacknowledged deliveries."""
         return sum(actor.inflight_count() for actor in self._broker.registry.actors.values())
 
+    def paced_clients(self) -> int:
+        """Links that are not read from for a while because of a rate."""
+        return self._broker.gate.paced
+
+    def half_open(self) -> int:
+        """Connections whose CONNECT has not come yet."""
+        return self._broker.gate.half_open_count
+
+    def overload_level(self) -> int:
+        """How overloaded the node is: 0 not, 1 work is shed, 2 connections are refused too."""
+        return self._broker.overload.level
+
+    def bans(self) -> int:
+        """Bans in force."""
+        return self._broker.bans.count()
+
     def store_bytes(self) -> int:
         """What the store takes, on disk or in memory."""
         return self._broker.store.bytes_used()

@@ -19,8 +19,11 @@ class LinkHandle:
         """Have the link's output written at the end of this turn."""
         raise NotImplementedError
 
-    def request_work(self) -> None:
-        """Have the client link go on with the packets it holds, in the next turn."""
+    def request_work(self, first: bool = False) -> None:
+        """Have the client link go on with the packets it holds, in the next turn.
+
+        ``first`` says that it had nothing of this one, so that it comes before those that had.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -35,6 +38,10 @@ class LinkHandle:
         """Read again."""
         raise NotImplementedError
 
+    def abort(self) -> None:
+        """Close the connection at once, whatever is unsent."""
+        raise NotImplementedError
+
     def certificate(self) -> PeerCertificate | None:
         """The client's verified certificate."""
         raise NotImplementedError
@@ -46,7 +53,7 @@ class ClosedHandle(LinkHandle):
     def request_flush(self) -> None:
         """There is nobody to write to."""
 
-    def request_work(self) -> None:
+    def request_work(self, first: bool = False) -> None:
         """A link that ended holds no packets."""
 
     def close(self) -> None:
@@ -57,6 +64,9 @@ class ClosedHandle(LinkHandle):
 
     def resume(self) -> None:
         """Nothing can be read."""
+
+    def abort(self) -> None:
+        """It is closed."""
 
     def certificate(self) -> PeerCertificate | None:
         """Whoever asked for it got it at CONNECT."""

@@ -15,6 +15,7 @@ from rookery.engine.stats import (
     DROP_INVALID,
     DROP_NOT_AUTHORIZED,
     DROP_RETAINED_FULL,
+    DROP_TOO_MANY_BRANCHES,
     END_NOT_AUTHORIZED,
 )
 from rookery.message import Delivery, Message, message_from_publish, mounted_message
@@ -34,6 +35,11 @@ SYS_PREFIX: Final = "$SYS/"
 them beyond it."""
 
 NOT_FOR_CLIENTS: Final = Decision(False, f"only the node publishes to {SYS_PREFIX}")
+
+CUT_SHORT: Final = -1
+"""What ``route`` answers where the search for recipients was given up."""
+
+ENDS_LINK: Final = "what was asked for ends the link"
 
 NO_TARGETS: Final[tuple[int, ...]] = ()
 NOBODY: Final[tuple[int, ...]] = (0,)
@@ -189,9 +195,13 @@ class Publishing:
                 raise ProtocolViolation("nothing can be kept now", ReasonCode.QUOTA_EXCEEDED)
             return QUOTA_EXCEEDED
         reason_code = SUCCESS
-        if publish.retain:
+        if publish.retain and not self._router.match(message.topic).cut_short:
             reason_code = self.retain(message)
-        if self.route(message, actor) == 0 and reason_code == SUCCESS:
+        told = self.route(message, actor)
+        if told == CUT_SHORT:
+            actor.tell_drop(message.topic, DROP_TOO_MANY_BRANCHES)
+            return QUOTA_EXCEEDED
+        if told == 0 and reason_code == SUCCESS:
             return NO_MATCHING_SUBSCRIBERS
         return reason_code
 
@@ -217,6 +227,8 @@ class Publishing:
                 self._remember_permission(actor, topic, known | bit)
             return SUCCESS
         self._broker.log_denied(actor, "publish", topic, decision)
+        if decision.ends_link:
+            raise ProtocolViolation(ENDS_LINK, ReasonCode.ADMINISTRATIVE_ACTION)
         if self._broker.review.denial_disconnects(client):
             self._stats.drop(DROP_NOT_AUTHORIZED)
             client.disconnect(ReasonCode.NOT_AUTHORIZED, END_NOT_AUTHORIZED, "")
@@ -398,8 +410,11 @@ class Publishing:
         return any(each.subscriber.durable and each.qos_max > 0 for each in matches.recipients)
 
     def route(self, message: Message, publisher: Subscriber | None) -> int:
-        """Tell every session whose subscriptions match; return how many that were."""
+        """Tell every session whose subscriptions match; return how many that were, or ``CUT_SHORT``."""
         matches = self._router.match(message.topic)
+        if matches.cut_short:
+            self._stats.drop(DROP_TOO_MANY_BRANCHES)
+            return CUT_SHORT
         told = 0
         durable = 0
         position = message.position

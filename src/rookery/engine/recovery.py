@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from rookery.engine.session_actor import SessionActor
+from rookery.engine.session_actor import SessionActor, weight_of
 from rookery.message import NO_IDENTIFIERS, Delivery, Message
 from rookery.mqtt.errors import PeerFault
 from rookery.mqtt.packets import Will
@@ -125,6 +125,7 @@ class Recovery:
             row.identifier,
             row.began,
         )
+        actor.filter_weight += weight_of(row.topic_filter)
         self._broker.router.subscribe(
             actor,
             Subscription(
@@ -204,7 +205,7 @@ class Recovery:
         broker.expire_retained_later(message)
 
     def _owe_matching(self, message: Message) -> None:
-        for matched in self._broker.router.match(message.topic).recipients:
+        for matched in self._broker.router.match_whole(message.topic).recipients:
             actor = matched.subscriber
             assert isinstance(actor, SessionActor)
             recipient: Recipient | None = matched

@@ -25,7 +25,6 @@ from rookery.session.session import PendingWill, Session
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
 
-UNSUBSCRIBES_PER_TURN: Final = 500
 """What a session that ends leaves in one turn: thousands at once would keep all others waiting."""
 REMOVED_MIN: Final = 1_000
 """How many removed sessions are remembered at least before those that are durably gone are forgotten."""
@@ -156,17 +155,14 @@ class Registry:
         self._give_up_deadlines(actor)
         self.publish_will(actor)
         session = actor.session
-        for written, granted in list(session.subscriptions.items()):
-            if granted.share is not None:  # At once, or it would be picked.
-                self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
-                del session.subscriptions[written]
+        self._broker.leaving.leave(actor)
         self._hand_over(actor)
         actor.durable = False
-        self.unsubscribe_more(actor)
         waiting = session.outbound.queue_length() + session.outbound.backlog_count()
         if waiting:
             self._broker.stats.drop(DROP_SESSION_ENDED, waiting)
         self._forget(actor)
+        actor.durable = False  # From now on it is owed nothing, whatever its filters still match.
         if self.actors.get(actor.client_id) is actor:
             del self.actors[actor.client_id]
 
@@ -179,17 +175,6 @@ class Registry:
         if actor.will_at is not None:
             timers.give_up(actor.will_at, actor)
             actor.will_at = None
-
-    def unsubscribe_more(self, actor: SessionActor) -> None:
-        """Take a session that has ended out of the router, some subscriptions in each turn."""
-        subscriptions = actor.session.subscriptions
-        for _ in range(min(UNSUBSCRIBES_PER_TURN, len(subscriptions))):
-            _, granted = subscriptions.popitem()
-            self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
-        if subscriptions and not actor.queued:
-            actor.queued = True
-            self._broker.scheduler.later.append(actor)
-            self._broker.request_turn()
 
     def _forget(self, actor: SessionActor) -> None:
         """Let go of the log, and of the rows of a session that has ended."""

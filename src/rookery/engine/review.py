@@ -17,6 +17,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import chance
+from rookery.engine.session_actor import weight_of
 from rookery.engine.stats import DROP_NOT_AUTHORIZED, DROP_REVOKED, END_NOT_AUTHORIZED
 from rookery.message import Delivery, Message
 from rookery.mqtt.topics import split_share
@@ -142,6 +143,7 @@ class Review:
             if granted is None:
                 continue
             revoked = True
+            actor.filter_weight -= weight_of(written)
             broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
             broker.stats.subscriptions_revoked += 1
             if actor.durable:

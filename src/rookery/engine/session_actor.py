@@ -7,19 +7,21 @@ the link's output is then written once. What the mailbox holds is bounded by wha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.actors.scheduler import Actor
 from rookery.actors.timers import Timed
+from rookery.engine.backlog_reader import read_backlog
 from rookery.engine.committer import ProgressSource, Waiter
 from rookery.engine.mountpoints import label_of, mountpoint_of
 from rookery.engine.retained_stream import RetainedStream
 from rookery.engine.stats import (
     DROP_EXPIRED,
+    DROP_OVERLOAD,
     DROP_PACKET_TOO_LARGE,
     DROP_REASON_OF,
     END_INTERNAL,
+    SHED_RETAINED,
 )
 from rookery.message import Delivery, message_from_will
 from rookery.mqtt.types import ReasonCode
@@ -28,11 +30,9 @@ from rookery.records import (
     OutboundRow,
     ProgressRow,
     SessionRow,
-    decode_message,
     encode_message,
 )
 from rookery.routing.subscriber import Subscriber
-from rookery.session.backlog import QOS_MASK, RETAIN, SHARED
 from rookery.session.outbound import (
     DROPPED_TOO_LARGE,
     QUEUED,
@@ -46,9 +46,19 @@ if TYPE_CHECKING:
     from rookery.engine.client_link import ClientLink
 
 RETAINED_PER_TURN: Final = 512
+RETAINED_PER_TURN_SHED: Final = 16
+"""The same while the node is overloaded."""
+SHED_OUTPUT: Final = 8
+"""While the node is overloaded QoS 0 is dropped at this part of the output's limit."""
+WEIGHED_LEVELS: Final = 16
 NOT_DURABLE: Final = "could not be made durable"
 DROP_LOG_SECONDS: Final = 10.0
 """How often one session's drops are logged: the counters have them all."""
+
+
+def weight_of(topic_filter: str) -> int:
+    """What a subscription counts towards the limit of its session: deep ones take more of the filter tree."""
+    return 1 + topic_filter.count("/") // WEIGHED_LEVELS
 
 
 class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
@@ -89,6 +99,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         """When its will is published, while that waits."""
         self.detached_at: float = 0.0
         """When its last link ended."""
+        self.filter_weight: int = 0
+        """What its subscriptions count towards their limit."""
         self.crashes: int = 0
         self.drop_logged_at: float = 0.0
         self._kept: SessionRow | None = None
@@ -99,12 +111,15 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         """The group it went into."""
         self._answers_withheld: list[bytes] = []
         """PUBCOMPs that say what cannot be kept now."""
-        self._waits_for_commit: bool = False
+        self.waits_for_commit: bool = False
+        """Whether the backlog is read on when a commit is done."""
         self._held_until: list[tuple[int, int]] = []
         """QoS 2 identifiers of the client's messages that are not durable yet, with their group."""
 
     def tell(self, delivery: Delivery) -> None:
         """Put a delivery into the mailbox."""
+        if self.ended:
+            return
         self.mailbox.append(delivery)
         if not self.queued:
             self.queued = True
@@ -121,7 +136,6 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         self.queued = False
         if self.ended:
             self.mailbox.clear()
-            self.broker.registry.unsubscribe_more(self)
             return
         if self.reviewed_at != self.broker.review.generation:
             self.broker.review.review(self)
@@ -163,6 +177,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         client = None if self.under_review else self.client
         link = None if client is None else client.link
         unsent_bytes = 0 if client is None else client.unsent_bytes()
+        if self.broker.overload.level and unsent_bytes > outbound.output_bytes_max // SHED_OUTPUT:
+            deliveries = self._shed(deliveries)
         sent_qos0 = 0
         payload_bytes = 0
         for delivery in deliveries:
@@ -181,6 +197,13 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         stats.messages_sent_qos0 += sent_qos0
         stats.payload_bytes_sent += payload_bytes
         self._count_sent()
+
+    def _shed(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Drop QoS 0 for a client that reads slowly while the node is overloaded."""
+        kept = [delivery for delivery in deliveries if delivery.qos]
+        if len(kept) < len(deliveries):
+            self.broker.stats.drop(DROP_OVERLOAD, len(deliveries) - len(kept))
+        return kept
 
     def _count_sent(self) -> None:
         """Take over what the outbound side has counted and given up."""
@@ -210,10 +233,14 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             else:
                 # It was never taken out of the log for this session.
                 self.broker.committer.release(delivery.position)
+        self.tell_drop(delivery.message.topic, reason)
+
+    def tell_drop(self, topic: str, reason: str) -> None:
+        """Log a drop, now and then."""
         now = self.broker.now
         if now >= self.drop_logged_at + DROP_LOG_SECONDS:
             self.drop_logged_at = now
-            self.broker.log_dropped(self.label, delivery.message.topic, reason)
+            self.broker.log_dropped(self.label, topic, reason)
 
     def acknowledged(self, packet_id: int, reason_code: int, now: float) -> None:
         """A PUBACK, or a PUBREC that refuses: a place in the window is free."""
@@ -306,7 +333,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         if outbound.owed is not None:
             self._keep_sent()
             if outbound.wants_backlog():
-                self._read_backlog()
+                read_backlog(self)
 
     def finish(self, position: int) -> None:
         """The client has what it was owed at this position, or never will."""
@@ -420,7 +447,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
 
     def room(self) -> None:
         """A commit is done: go on reading the backlog."""
-        self._waits_for_commit = False
+        self.waits_for_commit = False
         if not self.ended:
             self.advance(self.broker.now)
 
@@ -431,51 +458,6 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
             return None
         cursor = owed.cursor()
         return ProgressRow(self.number, cursor, owed.sent, owed.finished_beyond(cursor))
-
-    def _read_backlog(self) -> None:
-        """Have the next messages of the backlog read from the log."""
-        committer = self.broker.committer
-        taken = self.session.outbound.take_backlog(committer.readable_end())
-        if not taken:
-            # What comes next is not written yet.
-            if not self._waits_for_commit:
-                self._waits_for_commit = True
-                committer.wait_for_room(self)
-            return
-        self.broker.store.read(
-            [position for position, _ in taken], lambda entries: self._queue_read(taken, entries)
-        )
-
-    def _queue_read(self, taken: list[tuple[int, int]], entries: Sequence[bytes | None]) -> None:
-        if self.ended:
-            return
-        owed = self.session.outbound.owed
-        assert owed is not None
-        deliveries: list[Delivery] = []
-        missing: list[int] = []
-        for (position, flags), entry in zip(taken, entries, strict=True):
-            if entry is None:
-                missing.append(position)  # Its commit failed: it was never acknowledged.
-            else:
-                deliveries.append(self._delivery_of(position, flags, entry, owed))
-        self.session.outbound.queue_read(deliveries)
-        if self.revoked:
-            self.broker.review.forget_unwanted(self)
-        for position in missing:
-            self.finish(position)
-        self.advance(self.broker.now)
-        self.broker.request_turn()
-
-    def _delivery_of(self, position: int, flags: int, entry: bytes, owed: Owed) -> Delivery:
-        message = decode_message(entry, self.broker.committer.wall_minus_monotonic).message
-        message.position = position
-        share = ""
-        if flags & SHARED:
-            share = owed.share_of.pop(position, "")
-        identifiers = self.session.identifiers_for(message.topic, share)
-        return Delivery(
-            message, flags & QOS_MASK, flags & RETAIN != 0, identifiers, share, position
-        )
 
     def send_retained(self, stream: RetainedStream) -> None:
         """Owe the client the retained messages of a new subscription."""
@@ -490,8 +472,12 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         streams = self.streams
         outbound = self.session.outbound
         count = 0
+        count_max = RETAINED_PER_TURN
+        if self.broker.overload.level:
+            count_max = RETAINED_PER_TURN_SHED
+            self.broker.overload.shed(SHED_RETAINED)
         while streams and outbound.has_room(client.link, client.unsent_bytes()):
-            if count >= RETAINED_PER_TURN:
+            if count >= count_max:
                 self.queued = True
                 self.broker.scheduler.later.append(self)
                 return
@@ -501,7 +487,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
                 if stream.done:
                     streams.popleft()
                 else:
-                    count = RETAINED_PER_TURN
+                    count = count_max
                 continue
             count += 1
             self.broker.stats.retained_sent += 1

@@ -54,6 +54,36 @@ class Behaviour:
 
 
 @dataclass(frozen=True)
+class Rates:
+    """How much of something may come in a second; ``None`` is as much as comes."""
+
+    connects_per_second_max: float | None = None
+    messages_per_second_max: float | None = None
+    bytes_per_second_max: float | None = None
+    burst_seconds: float = 1.0
+    """How many seconds' worth may come at once after a pause."""
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What one client, address or user may take of the node at most."""
+
+    client: Rates | None = None
+    """What bounds each client; ``None`` where nothing does, as below."""
+    client_exceeding_ends: bool = False
+    """Whether a client that exceeds its rates is sent away (0x96) rather than paced."""
+    address: Rates | None = None
+    """What bounds all clients of one address together."""
+    connections_per_address_max: int | None = None
+    connections_per_user_max: int | None = None
+    half_open_max: int = 1_000_000
+    """Connections whose CONNECT has not come yet."""
+    half_open_per_address_max: int = 1_000_000
+    addresses_max: int = 100_000
+    """Addresses that something is remembered of, beside those with a connection."""
+
+
+@dataclass(frozen=True)
 class Denial:
     """What becomes of a client that does what it may not do."""
 
@@ -70,3 +100,4 @@ class Settings:
     limits: Limits
     behaviour: Behaviour
     denial: Denial = Denial()
+    protection: Protection = Protection()

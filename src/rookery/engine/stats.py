@@ -35,6 +35,10 @@ DROP_RETAINED_FULL: Final = "retained_full"
 """Retained messages were at their limit, so the message was not kept."""
 DROP_COMMIT_FAILED: Final = "commit_failed"
 """The store could not make the message durable, so it was not acknowledged."""
+DROP_TOO_MANY_BRANCHES: Final = "too_many_branches"
+"""Its deep topic name led to more branches of the filter tree than are looked at."""
+DROP_OVERLOAD: Final = "overload"
+"""QoS 0 for a slow reader while the node is overloaded, before its output was at its limit."""
 DROP_SESSION_ENDED: Final = "session_ended"
 """The message was still queued when its session ended."""
 DROP_REVOKED: Final = "revoked"
@@ -50,6 +54,8 @@ DROP_REASONS: Final[list[str]] = [
     DROP_INVALID,
     DROP_RETAINED_FULL,
     DROP_COMMIT_FAILED,
+    DROP_TOO_MANY_BRANCHES,
+    DROP_OVERLOAD,
     DROP_SESSION_ENDED,
     DROP_REVOKED,
 ]
@@ -80,6 +86,8 @@ END_OVERLOAD: Final = "overload"
 """The client did not read what it is owed, or the node was over a limit."""
 END_ADMINISTRATIVE: Final = "administrative"
 """An operator ended the link."""
+END_RATE_EXCEEDED: Final = "rate_exceeded"
+"""The client sent more than its rates allow, where that ends a link."""
 END_SHUTDOWN: Final = "shutdown"
 """The node is stopping."""
 END_INTERNAL: Final = "internal"
@@ -94,9 +102,57 @@ END_REASONS: Final[list[str]] = [
     END_NOT_AUTHORIZED,
     END_OVERLOAD,
     END_ADMINISTRATIVE,
+    END_RATE_EXCEEDED,
     END_SHUTDOWN,
     END_INTERNAL,
 ]
+
+
+# Why a network connection was closed before its client was answered: the keys of ``Stats.refused``.
+REFUSED_CONNECTIONS_MAX: Final = "connections_max"
+"""The node had far more connections than it may."""
+REFUSED_LISTENER_FULL: Final = "listener_full"
+"""The listener had all the connections it may."""
+REFUSED_ADDRESS_FULL: Final = "address_full"
+"""The address had all the connections it may."""
+REFUSED_ADDRESS_RATE: Final = "address_rate"
+"""The address made connections faster than it may."""
+REFUSED_BANNED: Final = "banned"
+"""The address is banned."""
+REFUSED_HALF_OPEN: Final = "half_open"
+"""It sent no CONNECT while newer ones needed its place."""
+
+REFUSED_REASONS: Final[list[str]] = [
+    REFUSED_CONNECTIONS_MAX,
+    REFUSED_LISTENER_FULL,
+    REFUSED_ADDRESS_FULL,
+    REFUSED_ADDRESS_RATE,
+    REFUSED_BANNED,
+    REFUSED_HALF_OPEN,
+]
+
+# Whose rate made a link wait: the keys of ``Stats.paused``.
+BOUND_CLIENT: Final = "client"
+BOUND_ADDRESS: Final = "address"
+BOUND_LISTENER: Final = "listener"
+
+BOUNDS: Final[list[str]] = [BOUND_CLIENT, BOUND_ADDRESS, BOUND_LISTENER]
+
+# What is put off or left undone when the node is overloaded: the keys of ``Stats.shed``.
+SHED_SYS: Final = "sys_topics"
+"""A round of ``$SYS`` messages that was not published."""
+SHED_RETAINED: Final = "retained"
+"""A turn in which a session got fewer retained messages than it would."""
+
+SHED: Final[list[str]] = [SHED_SYS, SHED_RETAINED]
+
+# Why the node bans by itself: the keys of ``Stats.bans_made``.
+BAN_CAUSE_FAILURES: Final = "authentication_failures"
+BAN_CAUSE_FLAPPING: Final = "flapping"
+
+BAN_CAUSES: Final[list[str]] = [BAN_CAUSE_FAILURES, BAN_CAUSE_FLAPPING]
+BAN_KINDS: Final[list[str]] = ["client_id", "username", "address", "topic"]
+"""The keys of ``Stats.banned``."""
 
 
 class Gauges(Protocol):
@@ -125,6 +181,18 @@ class Gauges(Protocol):
 
     def queued_messages(self) -> int:
         """Messages waiting for a session: outbound queues, backlogs, unacknowledged deliveries."""
+
+    def paced_clients(self) -> int:
+        """Links that are not read from for a while because of a rate."""
+
+    def half_open(self) -> int:
+        """Connections whose CONNECT has not come yet."""
+
+    def overload_level(self) -> int:
+        """How overloaded the node is: 0 not, 1 work is shed, 2 connections are refused too."""
+
+    def bans(self) -> int:
+        """Bans in force."""
 
     def store_bytes(self) -> int:
         """What the store takes, on disk or in memory."""
@@ -176,7 +244,7 @@ class Stats:
         self.retained_sent: int = 0
         """Retained messages sent because of a subscription."""
         self.wills_published: int = 0
-        self.dropped: dict[str, int] = {}
+        self.dropped: dict[str, int] = dict.fromkeys(DROP_REASONS, 0)
 
         self.connections_total: int = 0
         """Network connections accepted, before any CONNECT."""
@@ -186,11 +254,11 @@ class Stats:
         """CONNACK packets with success."""
         self.connects_refused: dict[int, int] = {}
         """By the 5.0 reason code, also where the client speaks 3.x."""
-        self.connections_refused: int = 0
-        """Network connections closed at once for a limit of count or rate."""
+        self.refused: dict[str, int] = dict.fromkeys(REFUSED_REASONS, 0)
+        """Network connections closed before their client was answered, for one of ``REFUSED_REASONS``."""
         self.connections_max: int = 0
         """The most connections there ever were at once."""
-        self.disconnects: dict[str, int] = {}
+        self.disconnects: dict[str, int] = dict.fromkeys(END_REASONS, 0)
 
         self.sessions_created: int = 0
         self.sessions_resumed: int = 0
@@ -213,6 +281,17 @@ class Stats:
         """Groups made durable."""
         self.commits_failed: int = 0
         self.records_committed: int = 0
+        self.overloads: int = 0
+        """How often the node became overloaded, or more so."""
+        self.shed: dict[str, int] = dict.fromkeys(SHED, 0)
+        """Work that was put off or left undone for that."""
+        self.banned: dict[str, int] = dict.fromkeys(BAN_KINDS, 0)
+        """How often a ban was met, by its kind: by a connection, a CONNECT, or a topic asked for."""
+        self.bans_made: dict[str, int] = dict.fromkeys(BAN_CAUSES, 0)
+        """Bans that the node made itself, by why."""
+        self.paused: dict[str, int] = dict.fromkeys(BOUNDS, 0)
+        """How often a link was not read from for a while, by whose rate was exceeded."""
+
         self.supervisor_restarts: int = 0
         """Sessions begun again after a fault of ours in one of their steps."""
 
@@ -221,11 +300,6 @@ class Stats:
         self.loop_lag_seconds_max: float = 0.0
         """The latest it ever was."""
 
-        for reason in DROP_REASONS:
-            self.dropped[reason] = 0
-        for reason in END_REASONS:
-            self.disconnects[reason] = 0
-
     def drop(self, reason: str, count: int = 1) -> None:
         """Count messages dropped for one of ``DROP_REASONS``; raises ``KeyError`` for another."""
         self.dropped[reason] += count
@@ -233,6 +307,10 @@ class Stats:
     def refuse_connect(self, reason_code: int) -> None:
         """Count a CONNECT answered with a failure."""
         self.connects_refused[reason_code] = self.connects_refused.get(reason_code, 0) + 1
+
+    def refuse_connection(self, reason: str) -> None:
+        """Count a network connection closed unanswered for one of ``REFUSED_REASONS``; else ``KeyError``."""
+        self.refused[reason] += 1
 
     def disconnect(self, reason: str) -> None:
         """Count the end of an accepted link for one of ``END_REASONS``; else ``KeyError``."""
@@ -246,6 +324,10 @@ class Stats:
     def dropped_total(self) -> int:
         """Messages dropped for whatever reason."""
         return sum(self.dropped.values())
+
+    def connections_refused_total(self) -> int:
+        """Network connections closed unanswered for whatever reason."""
+        return sum(self.refused.values())
 
     def connects_refused_total(self) -> int:
         """CONNECTs refused for whatever reason."""

@@ -1,4 +1,8 @@
-"""SUBSCRIBE and UNSUBSCRIBE: check each topic filter, grant it, and owe its retained messages."""
+"""SUBSCRIBE and UNSUBSCRIBE: check each topic filter, grant it, and owe its retained messages.
+
+One packet may hold thousands of filters. They are worked off a few each turn; meanwhile the client's further
+packets wait in order, and it is answered when the last filter is done.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.engine.client_link import ClientLink
 from rookery.engine.mountpoints import inner_filter, mounted_filter
+from rookery.engine.publishing import ENDS_LINK
 from rookery.engine.retained_stream import RetainedStream
-from rookery.engine.session_actor import SessionActor
+from rookery.engine.session_actor import SessionActor, weight_of
 from rookery.engine.stats import END_NOT_AUTHORIZED
 from rookery.message import NO_IDENTIFIERS
+from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, UnsubAck, Unsubscribe
 from rookery.mqtt.topics import SHARE_PREFIX, split_share, validate_topic_filter
 from rookery.mqtt.types import ReasonCode
@@ -24,6 +30,28 @@ if TYPE_CHECKING:
 RETAIN_ALWAYS: Final = 0
 RETAIN_IF_NEW: Final = 1
 
+FILTERS_PER_TURN_MAX: Final = 100
+"""Filters of one packet that are worked off in one turn: some ms at most, however long they are."""
+FILTER_DELIVERIES: Final = 20
+"""What a filter costs of the turn, in deliveries."""
+
+
+class Filters:
+    """A SUBSCRIBE or an UNSUBSCRIBE, and how far it is worked off."""
+
+    def __init__(
+        self, subscribe: Subscribe | None, unsubscribe: Unsubscribe | None, identifier: int
+    ) -> None:
+        self.subscribe = subscribe
+        self.unsubscribe = unsubscribe
+        self.identifier = identifier
+        self.codes: list[ReasonCode] = []
+        """The answers so far."""
+        self.group: int = 0
+        """The commit group that the answer waits for."""
+        self.streams: list[RetainedStream] = []
+        """What is retained for the filters granted so far."""
+
 
 class Subscribing:
     """Changes what sessions are subscribed to."""
@@ -32,21 +60,44 @@ class Subscribing:
         self._broker = broker
         self._limits = broker.settings.limits
 
-    def subscribe(
-        self, client: ClientLink, actor: SessionActor, packet: Subscribe, now: float
-    ) -> None:
+    def subscribe(self, client: ClientLink, actor: SessionActor, packet: Subscribe) -> None:
         """Grant or refuse each topic filter, answer, then send what is retained."""
-        refusals = self._refusals(client, actor, packet)
-        if refusals is None:
-            return
         identifier = 0
         if packet.properties is not None and packet.properties.subscription_identifiers:
             identifier = packet.properties.subscription_identifiers[0]
-        streams: list[RetainedStream] = []
-        codes = [
-            self._grant(actor, request, refusal, identifier, streams)
-            for request, refusal in zip(packet.requests, refusals, strict=True)
-        ]
+        self._go_on_subscribing(client, actor, Filters(packet, None, identifier))
+
+    def unsubscribe(self, client: ClientLink, actor: SessionActor, packet: Unsubscribe) -> None:
+        """End each subscription and answer. [MQTT-3.10.4-4] [MQTT-3.10.4-5]"""
+        self._go_on_unsubscribing(client, actor, Filters(None, packet, 0))
+
+    def go_on(self, client: ClientLink) -> None:
+        """Work off some more of the filters that the last turn had no room, or no answer, for."""
+        filters = client.filters
+        actor = client.actor
+        assert filters is not None and actor is not None
+        if filters.subscribe is not None:
+            self._go_on_subscribing(client, actor, filters)
+        else:
+            self._go_on_unsubscribing(client, actor, filters)
+
+    def _go_on_subscribing(self, client: ClientLink, actor: SessionActor, filters: Filters) -> None:
+        packet = filters.subscribe
+        assert packet is not None
+        codes, streams = filters.codes, filters.streams
+        requests = packet.requests[len(codes) : len(codes) + FILTERS_PER_TURN_MAX]
+        client.filters = filters
+        refusals = self._refusals(client, actor, requests)
+        if refusals is None:
+            return
+        for request, refusal in zip(requests, refusals, strict=True):
+            codes.append(self._grant(actor, request, refusal, filters.identifier, streams))
+        self._broker.publishing.deliveries += FILTER_DELIVERIES * len(requests)
+        filters.group = max(filters.group, client.waits_for)
+        if len(codes) < len(packet.requests):
+            return
+        client.filters = None
+        client.keep(filters.group)
         explanation = client.explanation(max(codes))
         client.link.send(
             SubAck(packet.packet_id, codes, explanation)
@@ -69,7 +120,8 @@ class Subscribing:
         if (
             refusal == ReasonCode.SUCCESS
             and known is None
-            and len(session.subscriptions) >= self._limits.subscriptions_per_session_max
+            and actor.filter_weight + weight_of(written)
+            > self._limits.subscriptions_per_session_max
         ):
             refusal = ReasonCode.QUOTA_EXCEEDED
         if refusal != ReasonCode.SUCCESS:
@@ -79,6 +131,8 @@ class Subscribing:
         share, topic_filter = (None, written) if shared is None else shared
         qos_max = request.qos_max
         is_new = known is None
+        if is_new:
+            actor.filter_weight += weight_of(written)
         granted = GrantedSubscription(
             topic_filter,
             share,
@@ -123,10 +177,10 @@ class Subscribing:
         return ReasonCode(qos_max)
 
     def _refusals(
-        self, client: ClientLink, actor: SessionActor, packet: Subscribe
+        self, client: ClientLink, actor: SessionActor, requests: list[SubscriptionRequest]
     ) -> list[ReasonCode] | None:
         """Why each topic filter is refused, or that it is not; ``None`` for no answer yet, or none at all."""
-        refusals = [self._form(actor, request.topic_filter) for request in packet.requests]
+        refusals = [self._form(actor, request.topic_filter) for request in requests]
         permitted: list[Decision] | None = client.take_answers()
         if permitted is None:
             authorizer = self._broker.authorizer
@@ -135,7 +189,7 @@ class Subscribing:
                     authorizer.may_subscribe(
                         actor.principal, inner_filter(request.topic_filter), request.qos_max
                     )
-                    for request, refusal in zip(packet.requests, refusals, strict=True)
+                    for request, refusal in zip(requests, refusals, strict=True)
                     if refusal == ReasonCode.SUCCESS
                 ]
             )
@@ -143,7 +197,7 @@ class Subscribing:
                 return None
         denied = False
         at = 0
-        for index, request in enumerate(packet.requests):
+        for index, request in enumerate(requests):
             if refusals[index] == ReasonCode.SUCCESS:
                 decision = permitted[at]
                 at += 1
@@ -151,6 +205,8 @@ class Subscribing:
                     denied = True
                     refusals[index] = ReasonCode.NOT_AUTHORIZED
                     self._broker.log_denied(actor, "subscribe", request.topic_filter, decision)
+                    if decision.ends_link:
+                        raise ProtocolViolation(ENDS_LINK, ReasonCode.ADMINISTRATIVE_ACTION)
         if denied and self._broker.review.denial_disconnects(client):
             client.disconnect(ReasonCode.NOT_AUTHORIZED, END_NOT_AUTHORIZED, "")
             return None
@@ -191,20 +247,31 @@ class Subscribing:
         if actor.client is not None:
             actor.client.keep(committer.must_keep())
 
-    def unsubscribe(self, client: ClientLink, actor: SessionActor, packet: Unsubscribe) -> None:
-        """End each subscription and answer. [MQTT-3.10.4-4] [MQTT-3.10.4-5]"""
-        codes: list[ReasonCode] = []
+    def _go_on_unsubscribing(
+        self, client: ClientLink, actor: SessionActor, filters: Filters
+    ) -> None:
+        packet = filters.unsubscribe
+        assert packet is not None
+        codes = filters.codes
         session = actor.session
-        for asked in packet.topic_filters:
-            written = mounted_filter(asked, actor.mountpoint)
+        asked = packet.topic_filters[len(codes) : len(codes) + FILTERS_PER_TURN_MAX]
+        for topic_filter in asked:
+            written = mounted_filter(topic_filter, actor.mountpoint)
             granted = session.subscriptions.pop(written, None)
             if granted is None:
                 codes.append(ReasonCode.NO_SUBSCRIPTION_EXISTED)
                 continue
+            actor.filter_weight -= weight_of(written)
             self._broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
             self._broker.stats.subscriptions_ended += 1
             if actor.durable:
                 self.keep(actor, written, None)
             codes.append(ReasonCode.SUCCESS)
+        self._broker.publishing.deliveries += FILTER_DELIVERIES * len(asked)
+        filters.group = max(filters.group, client.waits_for)
+        client.filters = filters if len(codes) < len(packet.topic_filters) else None
+        if client.filters is not None:
+            return
+        client.keep(filters.group)
         client.link.send(UnsubAck(packet.packet_id, codes))
         self._broker.stats.packets_sent += 1

@@ -7,6 +7,8 @@ from typing import Final
 
 from rookery.actors.timers import Timed
 from rookery.engine.broker import Broker
+from rookery.engine.gate import Quota
+from rookery.engine.stats import REFUSED_CONNECTIONS_MAX
 from rookery.net.certificates.listener import ListenerTls
 from rookery.net.layers import Layer, stacked
 from rookery.net.link_io import LinkIO
@@ -46,15 +48,14 @@ class Links:
             self._accepted = 0
         return self._accepted < self._broker.settings.limits.connects_per_second_max
 
-    def count(self) -> bool:
-        """Count a connection; False when there are too many already."""
+    def count(self) -> str:
+        """Count a connection; return why there may be no more, empty when there may."""
         self._accepted += 1
         self._broker.stats.connections_total += 1
         # Some more than the limit, so that those over it can be told in a CONNACK.
         if len(self.open) >= self._broker.settings.limits.connections_max + ACCEPTS_PER_TURN_MAX:
-            self._broker.stats.connections_refused += 1
-            return False
-        return True
+            return REFUSED_CONNECTIONS_MAX
+        return ""
 
 
 class Acceptor(Pollable, Timed):
@@ -68,13 +69,16 @@ class Acceptor(Pollable, Timed):
         poller: Poller,
         broker: Broker,
         links: Links,
+        quota: Quota,
     ) -> None:
+        """``quota`` is the listener's: its sockets on other addresses share it."""
         self.sock = sock
         self.name = name
         self._transport = transport
         self._poller = poller
         self._broker = broker
         self._links = links
+        self._quota = quota
         self._open = True
         self._family: int = sock.family
         # Under socket.accept(), which wraps each number in enums: that is 3 of its 5 us.
@@ -87,10 +91,11 @@ class Acceptor(Pollable, Timed):
     def ready(self, mask: int, now: float) -> None:
         """Accept what waits, up to the limits; the rest stays in the kernel's queue."""
         for _ in range(ACCEPTS_PER_TURN_MAX):
-            if not self._links.may_accept():
-                # Pace rather than refuse: go on when the next second begins.
+            until = self._accepts_at(now)
+            if until > 0.0:
+                # Pace rather than refuse: what waits stays with the system.
                 self._poller.watch(self.sock.fileno(), False, False)
-                self._broker.timers.at(now, self)
+                self._broker.timers.at(until, self)
                 return
             try:
                 fd, peer = self._accept()
@@ -102,10 +107,33 @@ class Acceptor(Pollable, Timed):
                 self._broker.timers.at(now, self)
                 return
             sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd)
-            if self._links.count():
-                self._begin(sock, str(peer[0]) if isinstance(peer, tuple) else "")
-            else:
+            address = str(peer[0]) if isinstance(peer, tuple) else ""
+            reason = self._refusal(address, now)
+            if reason:
                 sock.close()
+                self._broker.gate.refuse(address, self.name, reason)
+            else:
+                self._begin(sock, address, now)
+
+    def _accepts_at(self, now: float) -> float:
+        """When the listener may accept again; 0 when it may now."""
+        if not self._links.may_accept():
+            return now
+        connects = self._quota.connects
+        if connects is None:
+            return 0.0
+        wait_seconds = connects.wait_seconds(now)
+        return now + wait_seconds if wait_seconds > 0.0 else 0.0
+
+    def _refusal(self, address: str, now: float) -> str:
+        gate = self._broker.gate
+        if self._quota.connects is not None:
+            self._quota.connects.take(1.0, now)
+        reason = self._links.count() or gate.refusal(self._quota, now)
+        if not reason and not self._transport.proxy_protocol:
+            # A proxy's own address says nothing: its header brings the client's.
+            reason = gate.address_refusal(address, now)
+        return reason
 
     def due(self, now: float) -> None:
         """Accept again."""
@@ -125,7 +153,7 @@ class Acceptor(Pollable, Timed):
             self._poller.remove(self.sock.fileno())
             self.sock.close()
 
-    def _begin(self, sock: socket.SocketType, address: str) -> None:
+    def _begin(self, sock: socket.SocketType, address: str, now: float) -> None:
         sock.setblocking(False)
         transport = self._transport
         layers: list[Layer] = []
@@ -141,7 +169,7 @@ class Acceptor(Pollable, Timed):
             # A frame may hold several packets. [MQTT-6.0.0-2]
             frame_bytes_max = self._broker.settings.limits.packet_bytes_max + FRAME_SPARE_BYTES
             layers.append(WebSocketLayer(transport.websocket_path, frame_bytes_max))
-        LinkIO(
+        io = LinkIO(
             sock,
             self._poller,
             self._broker,
@@ -152,3 +180,6 @@ class Acceptor(Pollable, Timed):
             proxy,
             self._links.open,
         )
+        self._broker.gate.enter(io.client, self._quota, now)
+        if proxy is None:
+            self._broker.gate.identify(io.client, now)

@@ -128,9 +128,12 @@ class LinkIO(LinkHandle, Pollable, Timed):
             self._dirty = True
             self._poller.dirty.append(self)
 
-    def request_work(self) -> None:
-        """Have the held packets worked on in the next turn."""
-        self._poller.unfinished.append(self)
+    def request_work(self, first: bool = False) -> None:
+        """Have the held packets worked on in the next turn. (See the base class.)"""
+        if first:
+            self._poller.starved.append(self)
+        else:
+            self._poller.unfinished.append(self)
         self._broker.request_turn()
 
     def close(self) -> None:
@@ -234,9 +237,9 @@ class LinkIO(LinkHandle, Pollable, Timed):
         output = stack.take_output()
         if output:
             self._send(output)
+        if self._proxy is not None and self._proxy.opened:
+            self._identify(self._proxy, now)
         if data and self._open:
-            if self._proxy is not None and self._proxy.source is not None:
-                self.client.address = self._proxy.source[0]
             self.client.received(data, now)
         if fault is not None:
             self._broker.log_refusal(self.client, "layer_fault", fault)
@@ -255,6 +258,20 @@ class LinkIO(LinkHandle, Pollable, Timed):
                 counts.done += 1
                 if tls.resumed():
                     counts.resumed += 1
+
+    def _identify(self, proxy: ProxyLayer, now: float) -> None:
+        """The PROXY header has told the client's address: count it there, if it may come from there."""
+        self._proxy = None
+        client = self.client
+        gate = self._broker.gate
+        if proxy.source is not None:
+            client.address = proxy.source[0]
+            reason = gate.address_refusal(client.address, now)
+            if reason:
+                gate.refuse(client.address, client.listener, reason)
+                client.cut()
+                return
+        gate.identify(client, now)
 
     def _send(self, data: bytes) -> None:
         size = len(data)
@@ -351,6 +368,7 @@ class LinkIO(LinkHandle, Pollable, Timed):
             self._stack.release()
         self._pending = None
         self._links.discard(self)
+        self._broker.gate.leave(self.client)
         self.client.io = (
             CLOSED  # Two objects that point at each other would wait for the collector.
         )

@@ -24,8 +24,10 @@ class Poller:
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         self.dirty: list[Pollable] = []
         """Who has output to write at the end of the turn."""
+        self.starved: list[Pollable] = []
+        """Who holds packets and had nothing of the last turn: first in the next."""
         self.unfinished: list[Pollable] = []
-        """Who holds packets that the last turn had no room for."""
+        """Who holds packets that the last turn had no more room for."""
         self.handshakes = Handshakes(broker.clock)
         self._broker = broker
         self._loop = loop
@@ -76,8 +78,10 @@ class Poller:
         self._turn_requested = False
         broker.begin_turn()
         now = broker.now
-        if self.unfinished:
-            unfinished = self.unfinished
+        if self.unfinished or self.starved:
+            # Those that had nothing come first: else one that always has more would keep them waiting.
+            unfinished = self.starved + self.unfinished
+            self.starved = []
             self.unfinished = []
             for pollable in unfinished:
                 pollable.work(now)
@@ -89,7 +93,7 @@ class Poller:
                 pollable_ready.ready(mask, now)
         broker.end_turn()
         self._flush(now)
-        if self.unfinished or self.handshakes.waiting:
+        if self.unfinished or self.starved or self.handshakes.waiting:
             self.request_turn()
 
     def _flush(self, now: float) -> None:

@@ -24,6 +24,7 @@ class LagProbe:
         self._window_ends_at = 0.0
         self._worst_seconds = 0.0
         self._worst_before_seconds = 0.0
+        self._recent_seconds = 0.0
 
     def start(self) -> None:
         """Begin to measure the running loop."""
@@ -42,6 +43,11 @@ class LagProbe:
         """The worst lag of the current window and the one before: of one to two minutes."""
         return max(self._worst_seconds, self._worst_before_seconds)
 
+    def take_recent(self) -> float:
+        """The worst lag since this was asked last; for one reader alone."""
+        recent, self._recent_seconds = self._recent_seconds, 0.0
+        return recent
+
     def note(self, lag_seconds: float, now: float) -> None:
         """Take one measurement, made at ``now``."""
         if now >= self._window_ends_at:
@@ -49,6 +55,7 @@ class LagProbe:
             self._worst_seconds = 0.0
             self._window_ends_at = now + WINDOW_SECONDS
         self._worst_seconds = max(self._worst_seconds, lag_seconds)
+        self._recent_seconds = max(self._recent_seconds, lag_seconds)
         self._stats.loop_lag_seconds = lag_seconds
         self._stats.loop_lag_seconds_max = max(self._stats.loop_lag_seconds_max, lag_seconds)
 

@@ -35,7 +35,6 @@ CONNACK_REASON_CODES: Final = (
 COUNTERS: Final = (
     # name without "_total", attribute of Stats, help
     ("emqx_go_connections", "connections_total", "Network connections accepted."),
-    ("emqx_connections_refused", "connections_refused", "Network connections closed for a limit."),
     ("emqx_connects_received", "connects_received", "CONNECT packets received."),
     ("emqx_packets_received", "packets_received", "Control packets received."),
     ("emqx_packets_sent", "packets_sent", "Control packets sent."),
@@ -66,6 +65,7 @@ COUNTERS: Final = (
         "subscriptions_revoked",
         "Subscriptions ended because rules changed.",
     ),
+    ("emqx_overloads", "overloads", "Times the node became overloaded, or more so."),
     ("emqx_commits", "commits", "Groups of records made durable."),
     ("emqx_commits_failed", "commits_failed", "Groups of records that could not be made durable."),
     ("emqx_records_committed", "records_committed", "Records made durable."),
@@ -95,6 +95,14 @@ GAUGES: Final = (
     ("emqx_retained_count", "retained_messages", "Retained messages now."),
     ("emqx_retained_bytes", "retained_bytes", "Bytes of retained messages now."),
     ("emqx_queued_messages", "queued_messages", "Messages waiting for sessions now."),
+    ("emqx_clients_paced_count", "paced_clients", "Clients not read from now for a rate."),
+    ("emqx_half_open_count", "half_open", "Connections whose CONNECT has not come yet."),
+    (
+        "emqx_overload_level",
+        "overload_level",
+        "0: normal, 1: work is shed, 2: connections refused.",
+    ),
+    ("emqx_bans_count", "bans", "Bans in force now."),
     ("emqx_store_bytes", "store_bytes", "Bytes the durable store takes now."),
     ("emqx_store_problems", "store_problems", "Things wrong with the durable store now."),
 )
@@ -141,6 +149,33 @@ class NodeCollector(Collector):
             "Messages not delivered to a recipient they were meant for.",
             "reason",
             stats.dropped,
+        )
+        yield _labelled(
+            "emqx_connections_refused",
+            "Network connections closed before their client was answered.",
+            "reason",
+            stats.refused,
+        )
+        yield _labelled(
+            "emqx_overload_shed",
+            "Work put off or left undone while the node was overloaded.",
+            "what",
+            stats.shed,
+        )
+        yield _labelled(
+            "emqx_banned",
+            "Times a ban was met, by its kind.",
+            "kind",
+            stats.banned,
+        )
+        yield _labelled(
+            "emqx_bans_made", "Bans that the node made itself.", "cause", stats.bans_made
+        )
+        yield _labelled(
+            "emqx_clients_paced",
+            "Times a client was not read from for a while, by whose rate was exceeded.",
+            "limit",
+            stats.paused,
         )
         yield _labelled(
             "emqx_disconnects", "Links of clients that ended.", "reason", stats.disconnects

@@ -10,6 +10,8 @@ the group is asked for a member at each message.
 
 from __future__ import annotations
 
+from typing import Final
+
 from rookery.routing.cache import MatchCache
 from rookery.routing.shared import ROUND_ROBIN, ShareGroup, known_strategy
 from rookery.routing.subscriber import (
@@ -20,6 +22,14 @@ from rookery.routing.subscriber import (
     recipient_of,
 )
 from rookery.routing.wide import WideDict
+
+SEARCH_STEPS_MAX: Final = 16_384
+"""Nodes that one topic name may lead to before the search is given up.
+
+At each level a node leads to two at most, so a topic name of up to 14 levels never does, whatever anybody
+subscribes to. A longer one does only where thousands of filters differ in where they have their wildcards:
+without a bound each message to it would take seconds.
+"""
 
 
 class Audience(WideDict[Subscriber, Recipient]):
@@ -54,6 +64,8 @@ class Router:
         """How many of them are shared."""
         self.filter_count = 0
         """How many different topic filters they have."""
+        self.searched = 0
+        """Nodes visited by searches since somebody last set it to 0."""
         self._share_strategy = known_strategy(share_strategy)
         self._exact: WideDict[str, Audience] = WideDict()
         self._root = Node()
@@ -115,9 +127,23 @@ class Router:
         """Return what a topic name reaches. The answer is shared: do not change it."""
         matches = self._cache.get(topic)
         if matches is None:
-            matches = matches_of(self._audiences(topic))
+            audiences = self._audiences(topic, SEARCH_STEPS_MAX)
+            if audiences is None:
+                matches = Matches([], [])
+                matches.cut_short = True
+            else:
+                matches = matches_of(audiences)
             self._cache.put(topic, matches)
         return matches
+
+    def match_whole(self, topic: str) -> Matches:
+        """Return what a topic name reaches however long it takes; for the start, when nobody waits."""
+        matches = self.match(topic)
+        if not matches.cut_short:
+            return matches
+        audiences = self._audiences(topic, 0)
+        assert audiences is not None
+        return matches_of(audiences)
 
     def share(self, name: str, topic_filter: str) -> ShareGroup | None:
         """Return the share group of this name and filter, ``None`` when it has no member."""
@@ -134,7 +160,9 @@ class Router:
             return None
         return path[-1].rest if topic_filter.endswith("#") else path[-1].here
 
-    def _audiences(self, topic: str) -> list[Audience]:
+    def _audiences(self, topic: str, steps_max: int) -> list[Audience] | None:
+        """The audiences of a topic name; ``None`` where that takes more steps, unless the bound is 0."""
+        steps = 0
         audiences: list[Audience] = []
         exact = self._exact.get(topic)
         if exact is not None:
@@ -143,8 +171,15 @@ class Router:
         reached: list[Node] = [root]
         # [MQTT-4.7.2-1] A leading wildcard matches no topic name that begins with $.
         hidden = topic.startswith("$")
-        for level in topic.split("/"):
+        levels = topic.split("/")
+        if steps_max:
+            steps_max += 2 * len(levels)  # Those of a long name that leads straight on.
+        for level in levels:
             below: list[Node] = []
+            steps += len(reached)
+            if steps_max and steps > steps_max:
+                self.searched += steps
+                return None
             for node in reached:
                 rest = node.rest
                 if rest is not None and not hidden:
@@ -156,9 +191,11 @@ class Router:
                 if plus is not None and not hidden:
                     below.append(plus)
             if not below:
+                self.searched += steps
                 return audiences
             reached = below
             hidden = False
+        self.searched += steps
         for node in reached:
             here = node.here
             if here is not None:

@@ -140,3 +140,5 @@ class Matches:
     def __init__(self, recipients: list[Recipient], shares: list[ShareGroup]) -> None:
         self.recipients = recipients
         self.shares = shares
+        self.cut_short = False
+        """Whether looking for them was given up: it would have taken too long, and nobody is named."""

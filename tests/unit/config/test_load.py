@@ -190,7 +190,7 @@ class TestErrors:
                 "listeners: [5]\n",
                 (
                     "f.yaml:1:13: listeners.0: must be a mapping with the keys type, "
-                    "name, host, port, path, tls, proxy_protocol, authentication, anonymous, mountpoint, backlog, not 5"
+                    "name, host, port, path, tls, proxy_protocol, authentication, anonymous, mountpoint, backlog, limits, not 5"
                 ),
             ),
             (
@@ -236,7 +236,7 @@ class TestErrors:
             (
                 "- a\n",
                 (
-                    "f.yaml:1:1: must be a mapping with the keys broker, listeners, limits, "
+                    "f.yaml:1:1: must be a mapping with the keys broker, listeners, limits, bans, overload, "
                     "mqtt, store, authentication, authorization, log, metrics"
                 ),
             ),

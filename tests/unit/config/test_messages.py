@@ -62,7 +62,7 @@ def test_every_error_of_the_models_has_a_sentence():
         "metrics": {"host": "a b"},
     }
     assert told(data) == {
-        "x": "unknown key; the keys here are broker, listeners, limits, mqtt, store, "
+        "x": "unknown key; the keys here are broker, listeners, limits, bans, overload, mqtt, store, "
         "authentication, authorization, log, metrics",
         "broker.mqtt_port": 'must be a port from 0 to 65535, as 1883 or ":1883" '
         '(0 lets the system choose one), not "x"',

@@ -3,7 +3,8 @@
 import dataclasses
 
 from rookery.config.models import Config
-from rookery.config.settings import to_settings
+from rookery.config.settings import to_rates, to_settings
+from rookery.engine.settings import Protection, Rates
 
 
 def test_every_limit_and_choice_arrives():
@@ -14,7 +15,8 @@ def test_every_limit_and_choice_arrives():
     }
     config = Config.model_validate(data)
     settings = to_settings(config)
-    assert dataclasses.asdict(settings.limits) == config.limits.model_dump()
+    limits = dataclasses.asdict(settings.limits)
+    assert limits == config.limits.model_dump(include=limits.keys())
     assert dataclasses.asdict(settings.behaviour) == {**config.mqtt.model_dump(), "node_id": "n"}
 
 
@@ -32,3 +34,29 @@ def test_no_session_outlives_the_limit():
     limited = Config.model_validate({"limits": {"session_expiry_seconds_max": 60}})
     assert to_settings(limited).behaviour.persistent_session_expiry_seconds == 60
     assert to_settings(Config()).behaviour.persistent_session_expiry_seconds == 604_800
+
+
+def test_what_bounds_clients_and_addresses_arrives():
+    limits = {
+        "client": {"messages_per_second_max": 5, "on_exceed": "disconnect"},
+        "address": {"connects_per_second_max": 2, "bytes_per_second_max": 9, "burst_seconds": 3},
+        "connections_per_address_max": 7,
+        "connections_per_user_max": 8,
+        "half_open_max": 6,
+        "half_open_per_address_max": 4,
+    }
+    assert to_settings(Config.model_validate({"limits": limits})).protection == Protection(
+        client=Rates(messages_per_second_max=5),
+        client_exceeding_ends=True,
+        address=Rates(connects_per_second_max=2, bytes_per_second_max=9, burst_seconds=3),
+        connections_per_address_max=7,
+        connections_per_user_max=8,
+        half_open_max=6,
+        half_open_per_address_max=4,
+    )
+
+
+def test_nothing_bounds_a_rate_unless_somebody_says_so():
+    protection = to_settings(Config()).protection
+    assert (protection.client, protection.address) == (None, None)
+    assert to_rates(None) is None

@@ -21,6 +21,7 @@ def test_what_stands_is_counted():
     away.drop()
     here.publish("a/b", b"12345", retain=True)
     here.publish("q", qos=1, packet_id=1)
+    engine.peer()
     assert standing(engine) == {
         "connections": 1,
         "sessions": 2,
@@ -30,6 +31,10 @@ def test_what_stands_is_counted():
         "retained_messages": 1,
         "retained_bytes": engine.broker.retained.bytes,
         "queued_messages": 0,
+        "paced_clients": 0,
+        "half_open": 1,
+        "overload_level": 0,
+        "bans": 0,
         "store_bytes": 0,
         "store_problems": 0,
     }

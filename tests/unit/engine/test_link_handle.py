@@ -2,7 +2,7 @@ import pytest
 
 from rookery.engine.link_handle import CLOSED, ClosedHandle, LinkHandle
 
-ASKED = ("request_flush", "request_work", "close", "pause", "resume", "certificate")
+ASKED = ("request_flush", "request_work", "close", "pause", "resume", "abort", "certificate")
 
 
 @pytest.mark.parametrize("name", ASKED)

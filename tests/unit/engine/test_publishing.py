@@ -799,3 +799,40 @@ class TestAnAnswerThatTakesTime:
             await engine.until(lambda: peer.io.written)
 
         asyncio.run(main())
+
+
+class TestTooManyBranches:
+    """A deep topic name that leads to very many filters. (What that takes is in ``routing/test_router.py``.)"""
+
+    TOPIC = "a/" * 39 + "x"
+
+    def bombed(self) -> Engine:
+        engine = Engine(topic_levels_max=50, subscriptions_per_session_max=10_000)
+        bomber = engine.connect("bomber")
+        for number in range(1_200):
+            bits = f"{number:011b}" * 4
+            parts = ["+" if bit == "1" else "a" for bit in bits[:39]]
+            bomber.subscribe("/".join([*parts, "never"]))
+        return engine
+
+    def test_it_is_refused_and_not_retained(self):
+        engine = self.bombed()
+        peer = engine.connect("c")
+        peer.subscribe("#")
+        answer = peer.publish(self.TOPIC, qos=1, packet_id=1, retain=True)
+        assert said(answer) == ["PUBACK #1 0x97"]
+        assert engine.broker.retained.count == 0
+        assert engine.stats.dropped["too_many_branches"] == 1
+        assert said(peer.publish("a/x", qos=1, packet_id=2))[0] == "PUBACK #2"
+
+    def test_the_turn_has_what_it_took(self):
+        engine = self.bombed()
+        engine.broker.begin_turn()
+        assert not engine.broker.turn_is_full()
+        for number in range(4):
+            engine.broker.router.match(self.TOPIC + str(number))
+        assert engine.broker.turn_is_full()
+        engine.end_turn()
+        engine.broker.begin_turn()
+        assert not engine.broker.turn_is_full()
+        engine.end_turn()

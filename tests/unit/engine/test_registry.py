@@ -1,6 +1,5 @@
 import pytest
 
-from rookery.engine.registry import UNSUBSCRIBES_PER_TURN
 from rookery.engine.stats import DROP_SESSION_ENDED, END_TAKEOVER
 from rookery.mqtt.packets import Disconnect, PingReq, PubAck, PubRec
 from rookery.mqtt.types import V3_1_1, V5, ReasonCode
@@ -264,30 +263,6 @@ class TestRows:
         engine.complete()
         assert said(peer.take()) == ["CONNACK"]
         assert store.content.sessions == {}
-
-
-def test_a_session_with_many_subscriptions_leaves_them_over_several_turns():
-    store = FakeStore(at_once=True)
-    engine = Engine(store, subscriptions_per_session_max=2_000)
-    peer = engine.connect("c", session_expiry_interval=60)
-    for first in range(0, 1_200, 300):
-        peer.subscribe(*[f"t/{n}" for n in range(first, first + 300)], qos=1)
-    peer.subscribe("$share/g/t/0", qos=1)
-    router = engine.broker.router
-    peer.drop()
-    engine.broker.begin_turn()
-    engine.broker.registry.expire(engine.broker.registry.actors["c"])
-    assert router.subscription_count == 1_200 - UNSUBSCRIBES_PER_TURN
-    assert router.share("g", "t/0") is None
-    engine.broker.publish("t/0", b"m", retain=False)
-    engine.end_turn()
-    writer, again = engine.connect("w"), engine.connect("c", session_expiry_interval=60)
-    writer.publish("t/0", b"m", 1, packet_id=1)
-    engine.settle()
-    assert router.subscription_count == 0
-    assert again.take() == []
-    engine.wait(1)
-    assert store.blocks == {}
 
 
 def test_the_most_at_once_is_kept():

@@ -2,9 +2,21 @@ import asyncio
 
 import pytest
 
-from rookery.mqtt.packets import SubAck, Subscribe, SubscriptionRequest, Unsubscribe
+from rookery.engine.subscribing import FILTERS_PER_TURN_MAX
+from rookery.mqtt.packets import PingReq, SubAck, Subscribe, SubscriptionRequest, Unsubscribe
 from rookery.mqtt.types import V3_1_1, V5
-from tests.support.engine import Engine, FakeAuthorizer, FakeStore, Peer, connect, props, said
+from rookery.ports import Decision
+from tests.support.engine import (
+    Engine,
+    FakeAuthorizer,
+    FakeStore,
+    Peer,
+    brief,
+    connect,
+    props,
+    publish,
+    said,
+)
 
 
 def ask(peer: Peer, *filters: str, qos: int = 0, **options) -> SubAck:
@@ -257,3 +269,127 @@ class TestPermissions:
             assert engine.broker.router.subscription_count == 0
 
         asyncio.run(main())
+
+
+class TestManyFilters:
+    """A packet of very many is worked off a few filters a turn."""
+
+    COUNT = 2 * FILTERS_PER_TURN_MAX + 7
+
+    def subscribe(self) -> Subscribe:
+        return Subscribe(7, [SubscriptionRequest(f"t/{n}", 1) for n in range(self.COUNT)])
+
+    def engine(self, **changed) -> Engine:
+        return Engine(subscriptions_per_session_max=1_000, **changed)
+
+    def test_each_turn_has_its_share_and_the_answer_comes_last(self):
+        engine = self.engine()
+        peer = engine.connect("c")
+        made = []
+        engine.turn((peer, peer.encode(self.subscribe(), PingReq())))
+        while engine.turn_requested:
+            made.append(engine.stats.subscriptions_made)
+            assert peer.take() == []
+            assert peer.io.paused, "what comes behind it waits with the system"
+            engine.turn()
+        assert made == [FILTERS_PER_TURN_MAX, 2 * FILTERS_PER_TURN_MAX]
+        suback, pong = peer.take()
+        assert isinstance(suback, SubAck)
+        assert list(suback.reason_codes) == [1] * self.COUNT
+        assert brief(pong) == "PINGRESP"
+        assert not peer.io.paused
+
+    def test_so_is_the_end_of_many(self):
+        engine = self.engine()
+        peer = engine.connect("c")
+        peer.send(self.subscribe())
+        names = [f"t/{n}" for n in range(self.COUNT)]
+        engine.turn((peer, peer.encode(Unsubscribe(8, names))))
+        assert engine.stats.subscriptions_ended == FILTERS_PER_TURN_MAX
+        engine.settle()
+        (unsuback,) = peer.take()
+        assert list(unsuback.reason_codes) == [0] * self.COUNT
+        assert engine.broker.router.subscription_count == 0
+
+    def test_others_are_served_meanwhile(self):
+        engine = self.engine()
+        greedy, honest = engine.connect("greedy"), engine.connect("honest")
+        engine.turn((greedy, greedy.encode(self.subscribe())))
+        engine.turn((honest, honest.encode(publish("t", qos=1, packet_id=1))))
+        assert said(honest.take()) == ["PUBACK #1 0x10"]
+        assert engine.stats.subscriptions_made < self.COUNT
+
+    def test_many_such_clients_share_what_a_turn_has(self):
+        engine = self.engine()
+        peers = [engine.connect(str(number)) for number in range(20)]
+        engine.turn(*[(peer, peer.encode(self.subscribe())) for peer in peers])
+        assert engine.stats.subscriptions_made < 20 * FILTERS_PER_TURN_MAX
+        engine.settle()
+        assert engine.stats.subscriptions_made == 20 * self.COUNT
+        assert all(len(peer.take()) == 1 for peer in peers)
+
+    def test_a_client_that_goes_in_between_leaves_nothing(self):
+        engine = self.engine()
+        peer = engine.connect("c")
+        engine.turn((peer, peer.encode(self.subscribe())))
+        peer.drop()
+        assert engine.broker.router.subscription_count == 0
+
+    def test_the_answer_waits_for_the_first_filters_too(self):
+        """Those of the last turn are refused: they need nothing durable by themselves."""
+        store = FakeStore()
+        refused = {f"t/{n}" for n in range(FILTERS_PER_TURN_MAX, self.COUNT)}
+        engine = Engine(
+            store, authorizer=FakeAuthorizer(*refused), subscriptions_per_session_max=1_000
+        )
+        peer, _ = engine.ask(connect("c", session_expiry_interval=60))
+        engine.complete_all()
+        peer.take()
+        assert peer.send(self.subscribe()) == []
+        engine.complete_all()
+        (suback,) = peer.take()
+        assert list(suback.reason_codes) == [1] * FILTERS_PER_TURN_MAX + [0x87] * len(refused)
+
+
+class Fatal(FakeAuthorizer):
+    """Ends the links of those who ask for what is denied."""
+
+    def may_publish(self, principal, topic, qos, retain):
+        decision = super().may_publish(principal, topic, qos, retain)
+        return Decision(decision.allowed, decision.rule, ends_link=not decision.allowed)
+
+    def may_subscribe(self, principal, topic_filter, qos):
+        return self.may_publish(principal, topic_filter, qos, False)
+
+
+@pytest.mark.parametrize("version", [V3_1_1, V5])
+def test_what_is_denied_may_end_the_link(version: int):
+    engine = Engine(authorizer=Fatal("bomb"))
+    for packet in (
+        Subscribe(1, [SubscriptionRequest("a", 0), SubscriptionRequest("bomb", 0)]),
+        publish("bomb"),
+        publish("bomb", qos=1, packet_id=1),
+    ):
+        peer = engine.connect("c", version)
+        assert said(peer.send(packet)) == (["DISCONNECT 0x98"] if version == V5 else [])
+        assert peer.closed
+    assert engine.stats.disconnects["administrative"] == 3
+
+
+def test_deep_filters_count_for_more():
+    engine = Engine(topic_levels_max=128, subscriptions_per_session_max=10)
+    peer = engine.connect("c", session_expiry_interval=60)
+    deep = "a/" * 127
+    assert list(ask(peer, deep + "x", "s", deep + "y", "t", "u").reason_codes) == [
+        0,
+        0,
+        0x97,
+        0,
+        0x97,
+    ]
+    peer.send(Unsubscribe(9, [deep + "x"]))
+    assert list(ask(peer, deep + "y", "s").reason_codes) == [0, 0]
+    assert peer.actor.filter_weight == 10
+    assert isinstance(engine.store, FakeStore)
+    again = Engine.restart(engine.store, topic_levels_max=128, subscriptions_per_session_max=10)
+    assert again.broker.registry.actors["c"].filter_weight == 10

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from rookery.engine.gate import Quota
+from rookery.engine.settings import Rates
 from rookery.mqtt.types import V5
 from rookery.net.acceptor import ACCEPTS_PER_TURN_MAX, Acceptor, Links, Transport
 from rookery.net.certificates.listener import ListenerTls
@@ -15,7 +17,7 @@ from rookery.net.proxy_protocol import ProxyLayer
 from rookery.net.tls import TlsLayer
 from rookery.net.websocket import WebSocketLayer
 from tests.support.certificates import make_certificates
-from tests.support.engine import connect
+from tests.support.engine import FakeClock, connect
 from tests.support.network import Far, Network
 
 PLAIN = Transport()
@@ -24,7 +26,9 @@ PLAIN = Transport()
 class Listening:
     """A listener on loopback, turned by the test."""
 
-    def __init__(self, transport: Transport = PLAIN, path: Path | None = None, **changed):
+    def __init__(
+        self, transport: Transport = PLAIN, path: Path | None = None, quota=None, **changed
+    ):
         self.net = Network(**changed)
         self.links = Links(self.net.broker)
         self.net.links = self.links.open
@@ -34,7 +38,13 @@ class Listening:
         self.sock.setblocking(False)
         self.address = self.sock.getsockname()
         self.acceptor = Acceptor(
-            self.sock, "main", transport, self.net.poller, self.net.broker, self.links
+            self.sock,
+            "main",
+            transport,
+            self.net.poller,
+            self.net.broker,
+            self.links,
+            quota or Quota(None, None, self.net.broker.now),
         )
 
     def dial(self) -> Far:
@@ -95,7 +105,7 @@ class TestLimits:
         server = listening(connections_max=1)
         fars = [server.dial() for _ in range(ACCEPTS_PER_TURN_MAX + 3)]
         server.net.turn(4)
-        assert server.stats.connections_refused == 2
+        assert server.stats.refused["connections_max"] == 2
         for far in fars[-2:]:
             far.expect_end()
 
@@ -117,7 +127,7 @@ class TestLimits:
             server.net.wait(1.2)
             server.net.turn(3)
             assert len(server.links.open) == expected
-        assert server.stats.connections_refused == 0
+        assert server.stats.connections_refused_total() == 0
 
     def test_no_descriptors_left(self, listening):
         server = listening()
@@ -134,6 +144,69 @@ class TestLimits:
         server.acceptor._accept = accept
         server.net.wait(1.2)
         far.connect("a")
+
+
+class TestQuotas:
+    """What a listener and an address may take. (The rules themselves are in ``engine/test_gate.py``.)"""
+
+    def test_a_full_listener_closes_at_once(self, listening):
+        server = listening(quota=Quota(None, 1, 0.0))
+        first, second = server.dial(), server.dial()
+        server.net.turn(2)
+        second.expect_end()
+        first.connect("a")
+        assert server.stats.refused["listener_full"] == 1
+        (io,) = server.links.open
+        io.abort()
+        server.dial().connect("b")
+
+    def test_a_listener_s_rate_is_paced(self, listening):
+        rates = Rates(connects_per_second_max=2.0)
+        server = listening(quota=Quota(rates, None, FakeClock().now))
+        for _ in range(5):
+            server.dial()
+        server.net.turn(5)
+        assert len(server.links.open) == 2
+        server.net.wait(1.2)
+        server.net.turn(3)
+        assert len(server.links.open) == 4
+        assert server.stats.connections_refused_total() == 0
+
+    def test_an_address_over_its_rate_is_closed_at_once(self, listening):
+        server = listening(address=Rates(connects_per_second_max=1.0))
+        first, second = server.dial(), server.dial()
+        server.net.turn(2)
+        second.expect_end()
+        first.connect("a")
+        assert server.stats.refused["address_rate"] == 1
+
+    def test_a_connection_is_counted_until_it_is_closed(self, listening):
+        server = listening(connections_per_address_max=1)
+        far = server.dial()
+        far.connect("a")
+        server.dial().expect_end()
+        far.sock.close()
+        server.net.turn(3)
+        server.dial().connect("b")
+
+    def test_the_oldest_that_says_nothing_makes_room(self, listening):
+        server = listening(half_open_max=2)
+        fars = [server.dial() for _ in range(3)]
+        server.net.turn(2)
+        fars[0].expect_end()
+        fars[1].connect("a")
+        assert server.stats.refused["half_open"] == 1
+
+    def test_a_proxy_s_client_is_counted_where_it_is(self, listening):
+        server = listening(Transport(proxy_protocol=True), connections_per_address_max=1)
+        fars = [server.dial() for _ in range(3)]
+        for far, last in zip(fars, (1, 1, 2), strict=True):
+            far.sock.send(b"PROXY TCP4 198.51.100.%d 192.0.2.1 5 6\r\n" % last)
+            server.net.turn(2)
+        fars[1].expect_end()
+        fars[0].connect("a")
+        fars[2].connect("b")
+        assert server.stats.refused["address_full"] == 1
 
 
 class TestClose:

@@ -105,6 +105,16 @@ class TestATurn:
             data = reader.sock.recv(65_536)
             assert len(data) == 3 * len(b"\x30\x05\0\1t\0x")
 
+    def test_who_had_nothing_of_the_last_turn_goes_before_those_that_had(self):
+        with network() as net:
+            order: list[str] = []
+            for name in "ab":
+                net.poller.unfinished.append(Probe(lambda name=name: order.append(name)))
+            net.poller.starved.append(Probe(lambda: order.append("starved")))
+            net.turn()
+            assert order == ["starved", "a", "b"]
+            assert net.poller.starved == []
+
     def test_unfinished_work_goes_first(self):
         with network() as net:
             far, near = pair(net)

@@ -3,7 +3,7 @@
 import pytest
 
 from rookery.routing.cache import RECIPIENTS_MAX
-from rookery.routing.router import Router
+from rookery.routing.router import SEARCH_STEPS_MAX, Router
 from rookery.routing.shared import STICKY
 from rookery.routing.subscriber import Subscription
 from rookery.routing.wide import SPREAD_AT_KEYS
@@ -26,6 +26,53 @@ def is_empty(router: Router) -> bool:
     if root is None:
         return True
     return root.count == 0 and root.plus is None and root.rest is None and router._exact.count == 0
+
+
+class TestDeepNames:
+    """Filters that differ only in where they have their wildcards make every level lead to two."""
+
+    def bombed(self, levels: int, *more: str) -> Router:
+        router = Router()
+        subscriber = FakeSession("bomber")
+        for number in range(2_000):
+            bits = f"{number:011b}" * 20
+            parts = ["+" if bit == "1" else "a" for bit in bits[: levels - 1]]
+            router.subscribe(subscriber, Subscription("/".join([*parts, "never"]), 0), None)
+        for topic_filter in more:
+            router.subscribe(FakeSession(topic_filter), Subscription(topic_filter, 0), None)
+        return router
+
+    def test_the_search_is_given_up(self):
+        router = self.bombed(128, "#")
+        router.searched = 0
+        matches = router.match("a/" * 127 + "x")
+        assert matches.cut_short
+        assert (matches.recipients, matches.shares) == ([], [])
+        assert SEARCH_STEPS_MAX < router.searched < 2 * SEARCH_STEPS_MAX
+        router.searched = 0
+        assert router.match("a/" * 127 + "x") is matches
+        assert router.searched == 0, "it is known"
+
+    def test_not_at_the_start(self):
+        router = self.bombed(128, "#", "a/#")
+        whole = router.match_whole("a/" * 127 + "x")
+        assert sorted(each.subscriber.client_id for each in whole.recipients) == ["#", "a/#"]
+        assert router.match_whole("a/b") is router.match("a/b")
+
+    @pytest.mark.parametrize("levels", [1, 2, 8, 14])
+    def test_never_of_a_name_of_so_many_levels(self, levels: int):
+        router = Router()
+        subscriber = FakeSession("bomber")
+        for number in range(2 ** min(levels, 11)):
+            bits = f"{number:0{levels}b}"
+            parts = ["+" if bit == "1" else "a" for bit in bits]
+            router.subscribe(subscriber, Subscription("/".join([*parts, "#"]), 0), None)
+        assert sum(2**level for level in range(14)) <= SEARCH_STEPS_MAX
+        assert not router.match("/".join(["a"] * levels)).cut_short
+
+    def test_others_are_found_as_ever(self):
+        router = self.bombed(128, "b/+")
+        assert reached(router, "b/c") == ["b/+"]
 
 
 MATCHING = [

@@ -17,6 +17,8 @@ from rookery.auth.watch import FileFault
 FILE: Final = "access.db"
 APPLICATION_ID: Final = 0x524B4143
 VERSION: Final = 1
+AUDIT_ROWS_MAX: Final = 100_000
+"""Lines of the audit that are kept; the oldest go."""
 BUSY_SECONDS: Final = 5.0
 CHANGE_COUNTER_AT: Final = 24
 """Where a SQLite file without a write-ahead log counts its changes."""
@@ -75,6 +77,11 @@ class Change:
         self.connection.execute(
             "INSERT INTO audit (at, by, action, target, detail) VALUES (?, ?, ?, ?, ?)",
             (self.wall, self._by, action, target, detail),
+        )
+        # By the numbers, which rise one by one: the database looks at no more than the rows that go.
+        self.connection.execute(
+            "DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?",
+            (AUDIT_ROWS_MAX,),
         )
 
 
