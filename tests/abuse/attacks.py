@@ -66,7 +66,7 @@ class Line:
 async def always(work: Callable[[], Awaitable[None]]) -> None:
     """Begin again whenever the node puts an end to it."""
     while True:
-        with suppress(OSError):
+        with suppress(OSError, EOFError):
             await work()
         await asyncio.sleep(0.01)
 
@@ -119,8 +119,8 @@ async def guess(address: Address, sources: list[str]) -> None:
 
 
 async def wrong_passwords(address: Address) -> None:
-    """All from one address."""
-    await guess(address, [STRANGER])
+    """All from one address, which is to be banned and is no other's."""
+    await guess(address, ["127.0.0.3"])
 
 
 async def wrong_passwords_spread(address: Address) -> None:

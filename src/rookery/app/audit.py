@@ -13,7 +13,7 @@ import structlog
 from rookery.auth.access.audit import AuditLine, last_number, read_audit
 from rookery.auth.access.file import AccessFault, AccessFile
 from rookery.auth.access.watch import AccessWatch
-from rookery.auth.guard import NODE
+from rookery.auth.banned import NODE
 from rookery.ports import Clock
 
 log: Final = structlog.get_logger("rookery.app")

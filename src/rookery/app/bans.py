@@ -5,6 +5,7 @@ it is written it stays beside what is read. Without an access database it lasts 
 """
 
 import asyncio
+import sqlite3
 from typing import Final
 
 import structlog
@@ -12,8 +13,9 @@ import structlog
 from rookery.auth.access.bans import add_bans, read_bans, tidy_bans
 from rookery.auth.access.file import AccessFault, AccessFile
 from rookery.auth.access.watch import AccessWatch
+from rookery.auth.banned import NODE
 from rookery.auth.flapping import Repeats
-from rookery.auth.guard import NODE, Automatic, Guard
+from rookery.auth.guard import Automatic, Guard, Prepared
 from rookery.config.models import Config
 from rookery.engine.stats import Stats
 from rookery.ports import Ban, Clock
@@ -57,7 +59,7 @@ class BanKeeper:
         self._tidy_at: float | None = None
         self._fault = ""
         guard.keep = self._keep
-        watch.subscribe(read_bans, self._apply)
+        watch.subscribe(self._read, self._apply)
 
     async def run(self) -> None:
         """Write what is new and remove what is over, again and again; a background task of the node."""
@@ -100,6 +102,9 @@ class BanKeeper:
         while len(self._unwritten) > self._automatic_max:
             del self._unwritten[next(iter(self._unwritten))]
 
-    def _apply(self, bans: list[Ban]) -> None:
-        merged = {(ban.kind, ban.pattern): ban for ban in bans} | self._unwritten
-        self._guard.apply(merged.values())
+    def _read(self, connection: sqlite3.Connection | None) -> Prepared:
+        """Off the loop."""
+        return self._guard.prepare(read_bans(connection))
+
+    def _apply(self, prepared: Prepared) -> None:
+        self._guard.apply(prepared, self._unwritten.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
 from typing import Final, Literal, cast
 
 from rookery.auth.filters import covers, overlaps, split_filter
@@ -16,6 +17,9 @@ from rookery.ports import Ban
 
 TRIED_MAX: Final = 1_000
 """Bans of one kind that must be tried one by one."""
+EXPIRED_AT_ONCE_MAX: Final = 1_000
+NODE: Final = "node"
+"""By whom the bans are that the node makes itself."""
 PATTERN_BYTES_MAX: Final = 1_024
 REASON_CHARACTERS_MAX: Final = 1_024
 Kind = Literal["client_id", "username", "address", "topic"]
@@ -84,6 +88,13 @@ class Globs:
         place.append((Glob(ban.pattern), ban))
         self.count += 1
 
+    def remove(self, ban: Ban) -> None:
+        """Let go of a ban, if it was added."""
+        for key, place in self._by_first.items():
+            kept = [each for each in place if each[1] is not ban]
+            self.count -= len(place) - len(kept)
+            self._by_first[key] = kept
+
     def matching(self, name: str) -> Iterator[Ban]:
         """The bans whose pattern stands for this name."""
         for key in (name[:1], "") if name else ("",):
@@ -109,6 +120,13 @@ class Names:
             self._globs.add(ban)
         return True
 
+    def remove(self, ban: Ban) -> None:
+        """Let go of a ban."""
+        if is_glob(ban.pattern):
+            self._globs.remove(ban)
+        else:
+            self._exact.pop(ban.pattern, None)
+
     def matching(self, name: str) -> Iterator[Ban]:
         """The bans of this name."""
         exact = self._exact.get(name)
@@ -127,14 +145,16 @@ class Networks:
 
     def add(self, ban: Ban) -> bool:
         """Add a ban."""
-        network = ipaddress.ip_network(ban.pattern)
-        shift = network.max_prefixlen - network.prefixlen
-        key = (network.version, network.prefixlen, int(network.network_address) >> shift)
+        key = network_of(ban.pattern)
         self._by_network[key] = ban
-        lengths = self._lengths[network.version]
-        if network.prefixlen not in lengths:
-            lengths.append(network.prefixlen)
+        version, length, _ = key
+        if length not in self._lengths[version]:
+            self._lengths[version].append(length)
         return True
+
+    def remove(self, ban: Ban) -> None:
+        """Let go of a ban."""
+        self._by_network.pop(network_of(ban.pattern), None)
 
     def matching(self, address: str) -> Iterator[Ban]:
         """The bans of networks that hold this address."""
@@ -153,43 +173,65 @@ class Networks:
                 yield ban
 
 
+def network_of(pattern: str) -> Network:
+    """A network as a key."""
+    network = ipaddress.ip_network(pattern)
+    shift = network.max_prefixlen - network.prefixlen
+    return network.version, network.prefixlen, int(network.network_address) >> shift
+
+
 class Topics:
     """Bans of what may be published and subscribed to."""
 
     def __init__(self) -> None:
-        self._filters: list[tuple[list[str], Ban]] = []
-
-    def __len__(self) -> int:
-        return len(self._filters)
+        self.filters: list[tuple[list[str], Ban]] = []
 
     def add(self, ban: Ban) -> bool:
         """Add a ban; ``False`` where there are too many already."""
-        if len(self._filters) >= TRIED_MAX:
+        if len(self.filters) >= TRIED_MAX:
             return False
-        self._filters.append((split_filter(ban.pattern), ban))
+        self.filters.append((split_filter(ban.pattern), ban))
         return True
+
+    def remove(self, ban: Ban) -> None:
+        """Let go of a ban, if it was added."""
+        self.filters = [each for each in self.filters if each[1] is not ban]
 
     def publishing(self, topic: str) -> Iterator[Ban]:
         """The bans of publishing to this topic name."""
         levels = topic.split("/")
-        return (ban for banned, ban in self._filters if covers(banned, levels))
+        return (ban for banned, ban in self.filters if covers(banned, levels))
 
     def subscribing(self, topic_filter: str) -> Iterator[Ban]:
         """The bans of which this topic filter would bring something."""
         levels = split_filter(topic_filter)
-        return (ban for banned, ban in self._filters if overlaps(banned, levels))
+        return (ban for banned, ban in self.filters if overlaps(banned, levels))
 
 
 class Banned:
-    """All bans that are in force."""
+    """All bans that are in force. Made whole where nobody waits; each change after that takes a moment."""
 
     def __init__(self, bans: Iterable[Ban] = ()) -> None:
+        """The patterns must be ``normal``."""
         self.topics_generation = 0
         """Rises with every change of what may be published and subscribed to."""
         self.left_out = 0
         """Bans that are not in force because there are too many like them."""
+        self.by_node: dict[tuple[str, str], Ban] = {}
+        """Those that the node made itself, the oldest first."""
         self._bans: dict[tuple[str, str], Ban] = {}
-        self.replace(bans)
+        self._ends: list[tuple[float, str, str]] = []
+        """A heap of when bans end."""
+        self._client_ids, self._usernames = Names(), Names()
+        self._networks, self._topics = Networks(), Topics()
+        self._tables: dict[str, Names | Networks | Topics] = {
+            "client_id": self._client_ids,
+            "username": self._usernames,
+            "address": self._networks,
+            "topic": self._topics,
+        }
+        for ban in bans:
+            self.add(ban)
 
     def __len__(self) -> int:
         return len(self._bans)
@@ -201,36 +243,44 @@ class Banned:
         """The ban of this very pattern."""
         return self._bans.get((kind, pattern))
 
-    def replace(self, bans: Iterable[Ban]) -> None:
-        """Have these in force and no others. Their patterns must be ``normal``."""
-        topics = [ban for ban in self if ban.kind == "topic"]
-        self._bans = {(ban.kind, ban.pattern): ban for ban in bans}
-        self._rebuild()
-        if topics != [ban for ban in self if ban.kind == "topic"]:
-            self.topics_generation += 1
-
     def add(self, ban: Ban) -> None:
         """Have one more in force, in place of one of the same pattern."""
-        known = self._bans.pop((ban.kind, ban.pattern), None)
-        self._bans[ban.kind, ban.pattern] = ban
+        self.remove(ban.kind, ban.pattern)
+        key = ban.kind, ban.pattern
+        self._bans[key] = ban
+        if ban.by == NODE:
+            self.by_node[key] = ban
+        if ban.until_wall is not None:
+            heappush(self._ends, (ban.until_wall, *key))
         if ban.kind == "topic":
             self.topics_generation += 1
-        if known is None or (ban.kind != "topic" and not is_glob(ban.pattern)):
-            self._put(ban)
-        else:
-            self._rebuild()
+        if not self._tables[ban.kind].add(ban):
+            self.left_out += 1
 
     def remove(self, kind: str, pattern: str) -> None:
         """Let go of the ban of this pattern, if there is one."""
-        self.replace([ban for ban in self if (ban.kind, ban.pattern) != (kind, pattern)])
+        ban = self._bans.pop((kind, pattern), None)
+        if ban is None:
+            return
+        self.by_node.pop((kind, pattern), None)
+        self._tables[kind].remove(ban)
+        if kind == "topic":
+            self.topics_generation += 1
 
     def expire(self, wall: float) -> int:
-        """Let go of those whose time is up; return how many that were."""
-        kept = [ban for ban in self if ban.until_wall is None or ban.until_wall > wall]
-        expired = len(self._bans) - len(kept)
-        if expired:
-            self.replace(kept)
+        """Let go of some of those whose time is up; return how many that were."""
+        expired = 0
+        while self._ends and self._ends[0][0] <= wall and expired < EXPIRED_AT_ONCE_MAX:
+            until, kind, pattern = heappop(self._ends)
+            ban = self._bans.get((kind, pattern))
+            if ban is not None and ban.until_wall == until:
+                self.remove(kind, pattern)
+                expired += 1
         return expired
+
+    def topics(self) -> list[Ban]:
+        """Those of topics."""
+        return [ban for _, ban in self._topics.filters]
 
     def address(self, address: str, wall: float) -> list[Ban]:
         """The bans of an address."""
@@ -246,28 +296,13 @@ class Banned:
 
     def publishing(self, topic: str, wall: float) -> list[Ban]:
         """The bans of publishing to a topic name."""
-        return standing(self._topics.publishing(topic), wall) if len(self._topics) else []
+        return standing(self._topics.publishing(topic), wall) if self._topics.filters else []
 
     def subscribing(self, topic_filter: str, wall: float) -> list[Ban]:
         """The bans of subscribing to a topic filter."""
-        return standing(self._topics.subscribing(topic_filter), wall) if len(self._topics) else []
-
-    def _rebuild(self) -> None:
-        self._client_ids, self._usernames = Names(), Names()
-        self._networks, self._topics = Networks(), Topics()
-        self.left_out = 0
-        for ban in self:
-            self._put(ban)
-
-    def _put(self, ban: Ban) -> None:
-        tables: dict[str, Names | Networks | Topics] = {
-            "client_id": self._client_ids,
-            "username": self._usernames,
-            "address": self._networks,
-            "topic": self._topics,
-        }
-        if not tables[ban.kind].add(ban):
-            self.left_out += 1
+        return (
+            standing(self._topics.subscribing(topic_filter), wall) if self._topics.filters else []
+        )
 
 
 def standing(bans: Iterable[Ban], wall: float) -> list[Ban]:

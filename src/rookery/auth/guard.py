@@ -13,16 +13,13 @@ from typing import Final, Literal
 
 import structlog
 
-from rookery.auth.banned import Banned
+from rookery.auth.banned import NODE, Banned
 from rookery.auth.flapping import Repeats
 from rookery.engine.addresses import address_key
 from rookery.engine.stats import BAN_CAUSE_FAILURES, BAN_CAUSE_FLAPPING, Stats
 from rookery.ports import Authorizer, Ban, Bans, Clock, Decision, Principal
 
 log: Final = structlog.get_logger("rookery.auth")
-
-NODE: Final = "node"
-"""By whom the bans are that the node makes itself."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,15 @@ class Automatic:
 
     repeats: Repeats
     ban_seconds: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table of bans, ready to be put into force."""
+
+    banned: Banned
+    disconnects: bool
+    """Whether one of them is new and sends clients away."""
 
 
 class Guard(Bans):
@@ -53,7 +59,6 @@ class Guard(Bans):
         self._flapping = flapping
         self._exempt = [ipaddress.ip_network(each, strict=False) for each in exempt_addresses]
         self._automatic_max = automatic_max
-        self._automatic: dict[tuple[str, str], Ban] = {}
         self._disconnecting = 0
 
     def count(self) -> int:
@@ -65,30 +70,34 @@ class Guard(Bans):
         """See ``Bans``."""
         return self._disconnecting
 
-    def apply(self, bans: Iterable[Ban]) -> None:
-        """Have these in force; those that are new and send clients away do so now."""
-        bans = list(bans)
-        fresh = [
-            ban
-            for ban in bans
-            if ban.action == "disconnect" and self.banned.get(ban.kind, ban.pattern) != ban
-        ]
-        self.banned.replace(bans)
-        self._automatic = {(ban.kind, ban.pattern): ban for ban in bans if ban.by == NODE}
-        if self.banned.left_out:
-            log.error("bans_left_out", count=self.banned.left_out, total=len(bans))
-        if fresh:
+    def prepare(self, bans: Iterable[Ban]) -> Prepared:
+        """Make the table of these. Off the loop: with very many it takes long."""
+        banned = Banned(bans)
+        known = self.banned
+        return Prepared(
+            banned,
+            any(
+                ban.action == "disconnect" and known.get(ban.kind, ban.pattern) != ban
+                for ban in banned
+            ),
+        )
+
+    def apply(self, prepared: Prepared, more: Iterable[Ban] = ()) -> None:
+        """Have these in force, and some more; if one is new that sends clients away, it does so now."""
+        before, after = self.banned, prepared.banned
+        for ban in more:
+            after.add(ban)
+        changed = before.topics() != after.topics()
+        after.topics_generation = before.topics_generation + changed
+        self.banned = after
+        if after.left_out:
+            log.error("bans_left_out", count=after.left_out, total=len(after))
+        if prepared.disconnects:
             self._disconnecting += 1
 
     def expire(self) -> int:
-        """Let go of the bans whose time is up; return how many."""
-        wall = self._clock.wall()
-        self._automatic = {
-            key: ban
-            for key, ban in self._automatic.items()
-            if ban.until_wall is None or ban.until_wall > wall
-        }
-        return self.banned.expire(wall)
+        """Let go of bans whose time is up; return how many."""
+        return self.banned.expire(self._clock.wall())
 
     def of_address(self, address: str) -> Ban | None:
         """See ``Bans``."""
@@ -170,7 +179,6 @@ class Guard(Bans):
         if known is not None and known.by != NODE and known.action != "log":
             return known  # An operator's stands.
         self._make_room()
-        self._automatic[kind, pattern] = ban
         self.banned.add(ban)
         self._stats.bans_made[cause] += 1
         log.warning(
@@ -181,10 +189,9 @@ class Guard(Bans):
 
     def _make_room(self) -> None:
         """Let go of the oldest of the node's own bans when it has as many as it may."""
-        if len(self._automatic) >= self._automatic_max:
-            oldest = next(iter(self._automatic))
-            del self._automatic[oldest]
-            self.banned.remove(*oldest)
+        own = self.banned.by_node
+        if len(own) >= self._automatic_max:
+            self.banned.remove(*next(iter(own)))
 
     def _is_exempt(self, address: str) -> bool:
         try:

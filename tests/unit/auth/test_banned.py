@@ -1,6 +1,8 @@
 import pytest
 
+from rookery.auth import banned as module
 from rookery.auth.banned import TRIED_MAX, BanFault, Banned, Network, made, standing
+from rookery.auth.globs import Glob
 from rookery.ports import Ban
 
 WALL = 1_000.0
@@ -130,8 +132,6 @@ class TestChange:
         assert banned.topics_generation == 0
         banned.add(ban("topic", "t", until=WALL + 5))
         assert banned.topics_generation == 1
-        banned.replace(list(banned))
-        assert banned.topics_generation == 1
         banned.expire(WALL + 5)
         assert banned.topics_generation == 2
 
@@ -160,3 +160,28 @@ class TestBounds:
         assert patterns(banned.address("10.7.7.1", WALL)) == ["10.7.7.1"]
         assert banned.address("198.51.100.7", WALL) == []
         assert len(asked) == 2 * 2
+
+    def test_a_change_takes_a_moment_however_many_patterns_there_are(self, monkeypatch):
+        banned = Banned(ban("client_id", f"*{number}*") for number in range(TRIED_MAX))
+        made_globs: list[str] = []
+        monkeypatch.setattr(
+            module, "Glob", lambda pattern: made_globs.append(pattern) or Glob(pattern)
+        )
+        banned.add(ban("address", "192.0.2.7", until=WALL + 1))
+        banned.remove("client_id", "*7*")
+        banned.add(ban("client_id", "*x*"))
+        assert banned.expire(WALL + 1) == 1
+        assert made_globs == ["*x*"]
+        assert banned.left_out == 0
+        assert patterns(banned.client_id("-x-", WALL)) == ["*x*"]
+        assert "*7*" not in patterns(banned.client_id("77", WALL))
+
+    def test_no_more_expire_at_once_than_so_many(self):
+        banned = Banned(ban("client_id", str(n), until=WALL + 1) for n in range(2_500))
+        assert [banned.expire(WALL + 1) for _ in range(4)] == [1_000, 1_000, 500, 0]
+
+    def test_one_that_was_renewed_does_not_end_when_the_first_would_have(self):
+        banned = Banned([ban("client_id", "a", until=WALL + 1)])
+        banned.add(ban("client_id", "a", until=WALL + 9))
+        assert banned.expire(WALL + 5) == 0
+        assert banned.expire(WALL + 9) == 1

@@ -1,9 +1,9 @@
 import pytest
 from structlog.testing import capture_logs
 
-from rookery.auth.banned import made
+from rookery.auth.banned import NODE, made
 from rookery.auth.flapping import Repeats
-from rookery.auth.guard import NODE, Automatic, Guard, NotBanned, keep_nowhere
+from rookery.auth.guard import Automatic, Guard, NotBanned, keep_nowhere
 from rookery.engine.stats import Stats
 from rookery.ports import Ban, Decision, Principal
 from tests.support.engine import FakeAuthorizer, FakeClock
@@ -20,7 +20,7 @@ class World:
         self.guard = Guard(self.clock, self.stats, **more)
         self.kept: list[Ban] = []
         self.guard.keep = self.kept.append
-        self.guard.apply(bans)
+        self.apply(*bans)
 
     def ban(self, kind: str, pattern: str, action: str = "deny", seconds: float | None = None):
         wall = self.clock.wall()
@@ -28,7 +28,7 @@ class World:
         return made(kind, pattern, action, "why", "op", wall, ends)
 
     def apply(self, *bans: Ban) -> None:
-        self.guard.apply(bans)
+        self.guard.apply(self.guard.prepare(bans))
 
 
 def failing(count: int, **more) -> World:

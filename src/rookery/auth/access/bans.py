@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from rookery.auth.access.file import Change
-from rookery.auth.banned import ACTIONS, KINDS
-from rookery.auth.guard import NODE
+from rookery.auth.banned import ACTIONS, KINDS, NODE
 from rookery.ports import Ban
 
 _COLUMNS: Final = "kind, pattern, action, reason, by, at, until"

@@ -3,7 +3,7 @@ from pathlib import Path
 from rookery.auth.access.audit import read_audit
 from rookery.auth.access.bans import add_bans, lines, read_bans, remove_ban, tidy_bans
 from rookery.auth.access.file import AccessFile
-from rookery.auth.guard import NODE
+from rookery.auth.banned import NODE
 from rookery.ports import Ban
 
 STANDING = Ban("client_id", "a*", "disconnect", "why", "op", 5.0, None)
