@@ -117,7 +117,7 @@ class TestTopics:
         assert asked.may_publish(WHO, "secret/x", 0, False) == denied
         assert asked.may_subscribe(WHO, "secret/+", 0) == denied
         assert asked.may_publish(WHO, "bomb", 0, False) == Decision(
-            False, "ban of topic bomb", True
+            False, "ban of topic bomb", ends_link=True
         )
         assert rules.asked == []
         assert asked.may_publish(WHO, "closed", 0, False) == Decision(False, "a rule")
