@@ -66,7 +66,12 @@ class State:
 
     def copy(self) -> "State":
         """One that goes its own way."""
-        return copy.deepcopy(self)
+        other = State(self.seed)
+        for name, value in vars(self._store).items():
+            setattr(other._store, name, _containers_of(value))
+        other.taken = list(self.taken)
+        other.block_max, other.session_max = self.block_max, self.session_max
+        return other
 
     def take(self, name: Name) -> None:
         """Add a group."""
@@ -88,11 +93,11 @@ class State:
 
     def entries(self) -> dict[int, list[bytes]]:
         """The entries by block."""
-        return dict(self._store._blocks)
+        return {block: self._store._whole(block) for block in self.loaded().blocks}
 
     def group(self, name: Name) -> Group:
         """The group of this name, as it follows upon this state."""
-        return _group_of(random.Random(f"{self.seed}/{name}"), name, self.loaded())
+        return _group_of(random.Random(f"{self.seed}/{name}"), name, self.loaded(), self.entries())
 
     def differences(self, loaded: Loaded, blocks: dict[int, list[bytes | None]]) -> list[str]:
         """Where a store's contents are not these."""
@@ -111,6 +116,13 @@ class State:
         return wrong
 
 
+def _containers_of(value: Any) -> Any:
+    """The same rows and bytes, which nobody changes, in dictionaries, sets and lists of its own."""
+    if isinstance(value, dict):
+        return {key: _containers_of(each) for key, each in value.items()}
+    return copy.copy(value) if isinstance(value, list | set) else value
+
+
 def last_taken(loaded: Loaded) -> Name | None:
     """The last group whose session rows are there."""
     for row in loaded.sessions:
@@ -119,7 +131,9 @@ def last_taken(loaded: Loaded) -> Name | None:
     return None
 
 
-def _group_of(chance: random.Random, name: Name, before: Loaded) -> Group:
+def _group_of(
+    chance: random.Random, name: Name, before: Loaded, entries: dict[int, list[bytes]]
+) -> Group:
     group = Group(name.block)
     count = chance.choice((0, 1, 1, 2, 5))
     group.entries = [chance.randbytes(_size(chance)) for _ in range(count)]
@@ -136,12 +150,13 @@ def _group_of(chance: random.Random, name: Name, before: Loaded) -> Group:
         if chance.random() < 0.4:
             add(chance, name, before, group)
     _finish_blocks(chance, before, group)
+    _trim_blocks(chance, before, entries, group)
     return group
 
 
 def _size(chance: random.Random) -> int:
     low, high = chance.choices(
-        ((0, 60), (60, 700), (3_000, 9_000), (60_000, 90_000)), (6, 6, 2, 1)
+        ((1, 60), (60, 700), (3_000, 9_000), (60_000, 90_000)), (6, 6, 2, 1)
     )[0]
     return chance.randint(low, high)
 
@@ -201,3 +216,18 @@ def _finish_blocks(chance: random.Random, before: Loaded, group: Group) -> None:
     free = [block for block in before.blocks if block not in held]
     if len(before.blocks) > BLOCKS_KEPT or chance.random() < 0.1:
         group.finished_blocks = chance.sample(free, len(free) // 2)
+
+
+def _trim_blocks(
+    chance: random.Random, before: Loaded, entries: dict[int, list[bytes]], group: Group
+) -> None:
+    """Of some blocks a part of the entries, and what topics retained refer to."""
+    retained: dict[str, Any] = {**dict(before.retained), **group.retained}
+    held = {position for position in retained.values() if position is not None}
+    for block in before.blocks:
+        if block in group.finished_blocks or chance.random() > 0.1:
+            continue
+        there = [position_of(block, index) for index, entry in enumerate(entries[block]) if entry]
+        kept = [each for each in there if each in held or chance.random() < 0.4]
+        if kept:
+            group.trimmed[block] = kept
