@@ -1,8 +1,8 @@
 """Who is let into a measured Rookery, and what decides what they may do: three settings to compare.
 
 ``open`` asks nobody for anything. ``users``, which all other rows use, checks a name and a password.
-``guarded`` has in addition what a broker on the internet has: many users, rules of every kind of which the
-last one decides, and limits on rates that nobody reaches.
+``guarded`` has in addition what a broker on the internet has: many users, and rules of every kind of which the
+last one decides.
 """
 
 from typing import Any, Final
@@ -12,7 +12,6 @@ from rookery_bench.credentials import PASSWORD, USERNAME
 OTHER_USERS: Final = 200
 RULES_BEFORE: Final = 50
 """Rules that do not apply to the load, in front of the one that does."""
-NEVER_PER_SECOND: Final = 1_000_000_000
 
 _USER: Final = {"username": USERNAME, "password": PASSWORD, "algorithm": "sha256", "enabled": True}
 
@@ -28,18 +27,22 @@ def users() -> dict[str, Any]:
 
 
 def guarded() -> dict[str, Any]:
-    """Many users, many rules, and limits that are not met."""
+    """Many users and many rules."""
     others = [
         {"username": f"user-{number}", "password": f"{number:064x}", "algorithm": "sha256"}
         for number in range(OTHER_USERS)
     ]
-    rules = [
-        {"permission": "deny", "action": "all", "topic_filter": f"secret/{number}/#"}
-        for number in range(RULES_BEFORE // 2)
+    kinds: list[dict[str, str]] = [
+        {"permission": "deny", "topic_filter": "secret/{}/#"},
+        {"permission": "allow", "topic_filter": "#", "username": "user-{}"},
+        {"permission": "allow", "topic_filter": "of/${username}/{}"},
+        {"permission": "allow", "topic_filter": "#", "group": "group-{}"},
+        {"permission": "deny", "topic_filter": "#", "address": "198.51.100.{}/32"},
     ]
-    rules += [
-        {"permission": "allow", "action": "all", "topic_filter": "#", "username": f"user-{number}"}
-        for number in range(RULES_BEFORE // 2)
+    rules = [
+        {"action": "all"} | {key: text.replace("{}", str(number)) for key, text in kind.items()}
+        for number in range(RULES_BEFORE // len(kinds))
+        for kind in kinds
     ]
     rules.append({"permission": "allow", "action": "all", "topic_filter": "bench/#"})
     return {

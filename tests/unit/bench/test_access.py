@@ -2,7 +2,9 @@
 
 import pytest
 
+from rookery.auth.rules import RuleSet
 from rookery.config.models import Config
+from rookery.ports import Principal
 from rookery_bench import access
 
 
@@ -12,11 +14,13 @@ def test_a_node_takes_it(who):
 
 
 def test_the_rule_that_decides_is_the_last_one():
-    rules = access.guarded()["authorization"]["rules"]
-    deciding = [rule for rule in rules if rule["topic_filter"] in ("bench/#", "#")]
-    assert deciding[-1] == rules[-1]
-    assert all(rule.get("username", "").startswith("user-") for rule in deciding[:-1])
-    assert len(rules) == access.RULES_BEFORE + 1
+    loaded = Config.model_validate(access.guarded()).authorization
+    made = [rule.made("") for rule in loaded.rules]
+    rules = RuleSet(made)
+    who = Principal("bench", client_id="c", address="127.0.0.1")
+    assert rules.publish(who, "bench/load/0001", 1, False) is made[-1]
+    assert rules.subscribe(who, "bench/load/0001", 1) is made[-1]
+    assert len(made) == access.RULES_BEFORE + 1
 
 
 def test_a_change_of_one_is_not_a_change_of_the_next():
