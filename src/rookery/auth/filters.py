@@ -50,8 +50,8 @@ def overlaps(one: list[str], other: list[str]) -> bool:
     if len(one) == len(other):
         return True
     longer, length = (one, len(other)) if len(one) > len(other) else (other, len(one))
-    # "a/#" matches "a" too, the parent of its levels.
-    return longer[length:] == ["#"]
+    # "a/#" matches "a" too, the parent of its levels; that of "/#" would be empty, which no topic name is.
+    return longer[length:] == ["#"] and (length > 1 or "" not in (one[0], other[0]))
 
 
 def _leading_dollar_apart(wide: list[str], narrow: list[str]) -> bool:

@@ -51,6 +51,7 @@ def test_covers_is_inclusion_of_the_matched_topics(wide: list[str], narrow: list
 @given(FILTERS, FILTERS)
 @example(["a", "#"], ["a"])
 @example(["+", "a"], ["$d", "a"])
+@example(["+"], ["", "#"])
 def test_overlaps_is_a_common_topic(one: list[str], other: list[str]) -> None:
     expected = bool(topics_of(one) & topics_of(other))
     left, right = split_filter("/".join(one)), split_filter("/".join(other))
