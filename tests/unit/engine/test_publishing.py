@@ -175,6 +175,31 @@ class TestPermission:
         authorizer.generation += 1
         assert said(client.publish("a", qos=1, packet_id=1)) == ["PUBACK #1 0x10"]
 
+    def test_an_alias_stands_for_the_topic_it_was_given(self):
+        engine = Engine(authorizer=FakeAuthorizer("secret"))
+        reader, client = engine.connect("r"), engine.connect("c")
+        reader.subscribe("#")
+
+        def by_alias(topic, packet_id):
+            packet = publish(topic, b"x", 1, packet_id=packet_id)
+            packet.properties = props(topic_alias=1)
+            return said(client.send(packet))
+
+        assert by_alias("open", 1) == ["PUBACK #1"]
+        assert by_alias("", 2) == ["PUBACK #2"]
+        assert by_alias("secret", 3) == ["PUBACK #3 0x87"]
+        assert by_alias("", 4) == ["PUBACK #4 0x87"]
+        assert said(reader.take()) == ["PUBLISH open=x"] * 2
+
+    @pytest.mark.parametrize("topic", ["$SYS/broker/uptime", "$SYS/"])
+    def test_only_the_node_publishes_to_its_own_topics(self, topic):
+        engine = Engine()
+        reader, client = engine.connect("r"), engine.connect("c")
+        reader.subscribe("$SYS/#")
+        assert said(client.publish(topic, qos=1, packet_id=1, retain=True)) == ["PUBACK #1 0x87"]
+        assert client.publish(topic) == []
+        assert (reader.take(), engine.broker.retained.get(topic)) == ([], None)
+
     def test_what_is_remembered_is_bounded(self):
         authorizer = FakeAuthorizer()
         client = Engine(authorizer=authorizer).connect("c")
