@@ -78,6 +78,7 @@ LIMITS = Limits(
     retained_messages_max=1_000,
     retained_bytes_max=1_000_000,
     connections_max=100,
+    sessions_max=1_000_000,
     connects_per_second_max=1_000,
     connect_deadline_seconds=10.0,
     keep_alive_seconds_max=65_535,

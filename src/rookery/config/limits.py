@@ -139,6 +139,8 @@ class Limits(Section):
     """Bytes of all retained messages of the node."""
     connections_max: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Connections at one time, on all listeners together."""
+    sessions_max: Annotated[int, Field(ge=1, le=100_000_000)] = 1_000_000
+    """Sessions of the node, with and without a connection; a client that needs one more is refused."""
     connects_per_second_max: Annotated[int, Field(ge=1, le=10_000_000)] = 5_000
     """New connections per second, on all listeners together."""
     connect_deadline_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10.0

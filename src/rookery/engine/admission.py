@@ -335,6 +335,10 @@ class Admission:
         self._check_principal(client_id, connect, principal)
         if will is not None and admitted.mountpoint:
             will = mounted_will(will, admitted.mountpoint)
+        if broker.registry.is_full(client_id):
+            raise NotAdmitted(
+                ReasonCode.QUOTA_EXCEEDED, f"there are {self._limits.sessions_max} sessions already"
+            )
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
         client.session_is_new = not present
@@ -356,6 +360,7 @@ class Admission:
         broker.stats.connects_accepted += 1
         broker.stats.packets_sent += 1
         broker.log_connect(client, actor.label, present)
+        actor.resent = not present
         if present:
             broker.review.ensure(actor)  # Rules may have changed while it was away.
             actor.resume(broker.now)

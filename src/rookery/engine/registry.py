@@ -42,6 +42,11 @@ class Registry:
         """By client id: the commit group with the removal of its session, while that may be under way."""
         self._removed_max: int = REMOVED_MIN
 
+    def is_full(self, client_id: str) -> bool:
+        """Whether there are as many sessions as may be, and none of this client id among them."""
+        actors = self.actors
+        return len(actors) >= self._limits.sessions_max and client_id not in actors
+
     def claim(
         self, client_id: str, principal: Principal, clean_start: bool
     ) -> tuple[SessionActor, bool]:
@@ -105,6 +110,7 @@ class Registry:
         """Part a link from its session: the will, then the expiry."""
         actor.client = None
         actor.attached = False
+        actor.resent = False
         actor.streams = None
         actor.forget_answers()
         self.attached -= 1

@@ -20,10 +20,10 @@ from rookery.actors.clock import chance
 from rookery.engine.session_actor import weight_of
 from rookery.engine.stats import DROP_NOT_AUTHORIZED, DROP_REVOKED, END_NOT_AUTHORIZED
 from rookery.message import Delivery, Message
-from rookery.mqtt.topics import split_share
+from rookery.mqtt.topics import matches, split_share
 from rookery.mqtt.types import V5, ReasonCode
 from rookery.ports import Decision, Principal
-from rookery.session.session import Session
+from rookery.session.session import GrantedSubscription, Session
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
@@ -137,12 +137,12 @@ class Review:
         """End subscriptions, and let go of what waits for them."""
         broker = self._broker
         subscriptions = actor.session.subscriptions
-        revoked = False
+        revoked: dict[str, GrantedSubscription] = {}
         for written, decision in refused:
             granted = subscriptions.pop(written, None)
             if granted is None:
                 continue
-            revoked = True
+            revoked[written] = granted
             actor.filter_weight -= weight_of(written)
             broker.router.unsubscribe(actor, granted.topic_filter, granted.share)
             broker.stats.subscriptions_revoked += 1
@@ -152,6 +152,8 @@ class Review:
         if not revoked:
             return
         self.forget_unwanted(actor)
+        if not actor.resent:
+            self._forget_in_flight(actor, revoked)
         if actor.client is not None and self.denial_disconnects(actor.client):
             actor.client.disconnect(ReasonCode.NOT_AUTHORIZED, END_NOT_AUTHORIZED, "")
 
@@ -182,6 +184,25 @@ class Review:
             actor.streams = deque(streams) if streams else None
         # What lies in the log is looked at when it is read.
         actor.revoked = outbound.backlog_count() > 0
+
+    def _forget_in_flight(
+        self, actor: SessionActor, revoked: dict[str, GrantedSubscription]
+    ) -> None:
+        """Do not send again what was in flight by these subscriptions: perhaps to another user.
+
+        What the present link was sent goes on to its end. So does the exchange of a QoS 2 message, without the
+        message: a client that has it waits for the PUBREL.
+        """
+        session = actor.session
+        known: dict[tuple[str, str], bool] = {}
+        for packet_id, delivery in list(session.outbound.inflight.items()):
+            if not came_by(delivery, revoked) or wants(session, delivery, known):
+                continue
+            self._broker.stats.drop(DROP_REVOKED)
+            if delivery.qos == 2:
+                actor.received(packet_id)
+            elif session.outbound.acknowledge(packet_id) is not None:
+                actor.finish(delivery.position)
 
     def _let_go(self, actor: SessionActor, delivery: Delivery) -> None:
         """Give a delivery to another member of its share group, or drop it."""
@@ -241,6 +262,16 @@ def wants(session: Session, delivery: Delivery, known: dict[tuple[str, str], boo
         wanted = session.wants(delivery.message.topic, delivery.share)
         known[key] = wanted
     return wanted
+
+
+def came_by(delivery: Delivery, subscriptions: dict[str, GrantedSubscription]) -> bool:
+    """Whether a delivery may have come by one of these subscriptions."""
+    if delivery.share:
+        return delivery.share in subscriptions
+    return any(
+        granted.share is None and matches(granted.topic_filter, delivery.message.topic)
+        for granted in subscriptions.values()
+    )
 
 
 def same_client(one: Principal, other: Principal) -> bool:

@@ -97,6 +97,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         """When the session ends, while it has no link."""
         self.will_at: float | None = None
         """When its will is published, while that waits."""
+        self.resent: bool = True
+        """Whether the present link was sent what had been in flight before it; False while there is none."""
         self.detached_at: float = 0.0
         """When its last link ended."""
         self.filter_weight: int = 0
@@ -308,6 +310,7 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         outbound = self.session.outbound
         outbound.withholds = self.durable and self.broker.committer.stuck
         outbound.resend(client.link, now)
+        self.resent = True
         self.broker.stats.packets_sent += len(outbound.released)
         self.advance(now)
 

@@ -24,6 +24,7 @@ class Limits:
     retained_messages_max: int
     retained_bytes_max: int
     connections_max: int
+    sessions_max: int
     connects_per_second_max: int
     connect_deadline_seconds: float
     keep_alive_seconds_max: int

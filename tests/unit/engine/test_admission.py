@@ -644,3 +644,12 @@ class TestAProofThatEnds:
         peer, answers = engine.ask(connect("a"))
         assert peer.closed
         assert said(answers) == ["CONNACK", "DISCONNECT 0xA0"]
+
+
+def test_there_are_only_so_many_sessions():
+    engine = Engine(sessions_max=2)
+    engine.connect("a", session_expiry_interval=60).drop()
+    engine.connect("b")
+    _, answers = engine.ask(connect("c"))
+    assert said(answers) == ["CONNACK 0x97"]
+    engine.connect("a", session_expiry_interval=60)

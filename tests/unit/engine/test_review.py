@@ -4,6 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rookery.engine.stats import DROP_NOT_AUTHORIZED, DROP_REVOKED, END_NOT_AUTHORIZED
+from rookery.mqtt.packets import PubComp, PubRec, Unsubscribe
 from rookery.mqtt.types import V3_1_1, V5
 from rookery.ports import Decision
 from tests.support.engine import (
@@ -354,3 +355,59 @@ class TestAnswersThatTakeTime:
             await engine.until(lambda: reader.closed)
 
         asyncio.run(main())
+
+
+LASTING = {"session_expiry_interval": 60, "clean_start": False}
+
+
+class TestWhatWasInFlight:
+    """A session may be resumed by another user, or when rules have changed since its client went."""
+
+    def left_behind(self, qos: int, *, acknowledged: bool = False):
+        authorizer, engine = world(store=FakeStore(at_once=True))
+        reader = engine.connect("r", username="ann", **LASTING)
+        reader.subscribe("a", "b", qos=qos)
+        sender = engine.connect("s")
+        for packet_id, topic in enumerate("ab", 1):
+            sender.publish(topic, qos=qos, packet_id=packet_id)
+        assert len(said(reader.take())) == 2
+        if acknowledged:
+            reader.send(PubRec(1), PubRec(2))
+        reader.drop()
+        return authorizer, engine
+
+    @pytest.mark.parametrize("qos", [1, 2])
+    def test_what_is_forbidden_is_not_sent_again(self, qos):
+        authorizer, engine = self.left_behind(qos)
+        authorizer.deny("a")
+        _, more = engine.connect_more("r", username="bob", **LASTING)
+        told = [each for each in said(more) if each.startswith("PUBLISH")]
+        assert told == [f"PUBLISH b=x q{qos} #2 dup"]
+        assert engine.stats.dropped[DROP_REVOKED] == 1
+
+    def test_a_qos_2_exchange_ends_in_good_order(self):
+        authorizer, engine = self.left_behind(2)
+        authorizer.deny("a")
+        reader, more = engine.connect_more("r", username="bob", **LASTING)
+        assert "PUBREL #1" in said(more)
+        reader.send(PubComp(1))
+        assert engine.broker.registry.actors["r"].session.outbound.released == {}
+
+    def test_what_was_unsubscribed_is_completed(self):
+        authorizer, engine = self.left_behind(1)
+        reader, _ = engine.connect_more("r", username="ann", **LASTING)
+        reader.send(Unsubscribe(1, ["a"]))
+        reader.drop()
+        authorizer.deny("b")
+        _, more = engine.connect_more("r", username="ann", **LASTING)
+        assert said(more) == ["PUBLISH a=x q1 #1 dup"]
+
+    def test_what_the_present_link_was_sent_is_completed(self):
+        authorizer, engine = world()
+        reader = engine.connect("r", **LASTING)
+        reader.subscribe("a", qos=1)
+        engine.connect("s").publish("a", qos=1, packet_id=1)
+        reader.take()
+        authorizer.deny("a")
+        engine.turn()
+        assert len(engine.broker.registry.actors["r"].session.outbound.inflight) == 1
