@@ -100,6 +100,9 @@ class AccessFile:
         with self._told(), closing(self._writable()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
+                # With the first change in one: a node that looks meanwhile sees nothing half made.
+                _make_tables(connection)
+                self._check(connection)
                 yield Change(connection, by, wall)
             except BaseException:
                 connection.execute("ROLLBACK")
@@ -109,7 +112,7 @@ class AccessFile:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
         """A connection that sees one moment of the file; ``None`` where there is none. Raises ``AccessFault``."""
-        if not self.path.exists():
+        if self.version() is None:
             yield None
             return
         with self._told(), closing(self._readable()) as connection:
@@ -117,14 +120,16 @@ class AccessFile:
             yield connection
 
     def version(self) -> tuple[int, bytes] | None:
-        """What differs after every change: cheap to ask, a few times a second. ``None`` without a file.
+        """What differs after every change: cheap to ask, a few times a second. ``None`` without a file, or with
+        an empty one, whose first change is not done.
 
         Ask before reading, so that a change meanwhile is seen the next time.
         """
         try:
             with self.path.open("rb") as file:
                 file.seek(CHANGE_COUNTER_AT)
-                return os.fstat(file.fileno()).st_ino, file.read(4)
+                counter = file.read(4)
+                return (os.fstat(file.fileno()).st_ino, counter) if counter else None
         except OSError:
             return None
 
@@ -135,42 +140,31 @@ class AccessFile:
             timeout=BUSY_SECONDS,
             isolation_level=None,
         )
-        return self._checked(connection)
+        try:
+            self._check(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _writable(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Before anything is written: the hashes in it are nobody else's business.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
-                for statement in _TABLES.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
-        return self._checked(connection)
-
-    def _checked(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        try:
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if application != APPLICATION_ID:
-                raise AccessFault(f"{self.path} is no access database of a Rookery node")
-            if version > VERSION:
-                raise AccessFault(
-                    f"{self.path} was written by a newer Rookery (version {version} of the tables; this "
-                    f"one knows {VERSION}): use that one; nothing was changed"
-                )
-        except BaseException:
-            connection.close()
-            raise
+        connection.execute("PRAGMA synchronous = FULL")
         return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise AccessFault(f"{self.path} is no access database of a Rookery node")
+        if version > VERSION:
+            raise AccessFault(
+                f"{self.path} was written by a newer Rookery (version {version} of the tables; this "
+                f"one knows {VERSION}): use that one; nothing was changed"
+            )
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -178,3 +172,11 @@ class AccessFile:
             yield
         except (sqlite3.Error, OSError) as error:
             raise AccessFault(f"{self.path} cannot be used: {error}") from error
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")

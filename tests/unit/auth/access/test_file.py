@@ -98,3 +98,16 @@ def test_another_database_is_refused(file: AccessFile):
     connection.close()
     with pytest.raises(AccessFault, match="no access database"):
         ban(file, "b")
+
+
+def test_until_the_first_change_is_done_there_is_nothing(file: AccessFile):
+    with file.change("ann", 5.0) as change:
+        assert file.path.exists()
+        assert file.version() is None
+        with file.reading() as connection:
+            assert connection is None
+        change.audit("user add", "a")
+    before = file.version()
+    assert before is not None
+    ban(file, "a")
+    assert file.version() != before
