@@ -120,10 +120,10 @@ class AccessFile:
             yield connection
 
     def version(self) -> tuple[int, bytes] | None:
-        """What differs after every change: cheap to ask, a few times a second. ``None`` without a file, or with
-        an empty one, whose first change is not done.
+        """What differs after every change: cheap to ask, a few times a second. ``None`` without a file.
 
-        Ask before reading, so that a change meanwhile is seen the next time.
+        An empty one, whose first change is not done, is none. Ask before reading, so that a change meanwhile
+        is seen the next time.
         """
         try:
             with self.path.open("rb") as file:
