@@ -124,7 +124,9 @@ class Review:
         actor.reviews += 1
         slow = SlowReview(actor)
         if actor.under_review:
-            self._slow.appendleft(slow)  # As the review before, it ends by itself and not within a step.
+            self._slow.appendleft(
+                slow
+            )  # As the review before, it ends by itself and not within a step.
             self._broker.request_turn()
         else:
             self._go_on(slow)

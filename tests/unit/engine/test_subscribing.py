@@ -388,7 +388,12 @@ class TestManyFiltersWithAnswersThatTakeTime:
             found = peer.take()
             assert isinstance(found[0], SubAck)
             assert list(found[0].reason_codes) == [0x87] + [1] * (self.COUNT - 2) + [0x87]
-            assert said(found[1:]) == ["PUBACK #3", "UNSUBACK 0x00", "PINGRESP", "PUBLISH t/1=x q1 #1"]
+            assert said(found[1:]) == [
+                "PUBACK #3",
+                "UNSUBACK 0x00",
+                "PINGRESP",
+                "PUBLISH t/1=x q1 #1",
+            ]
             assert not peer.io.paused
 
         asyncio.run(main())
