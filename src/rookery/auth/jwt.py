@@ -7,7 +7,7 @@ reason for the operator. "exp" ends the link too, not only the CONNECT.
 
 import math
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -209,7 +209,9 @@ class JwtSource:
                 raise BadToken(f"it has no claim {rules.username_claim!r} to name the client by")
         try:
             acl = None if rules.acl_claim is None else claims.get(rules.acl_claim)
-            grants = () if acl is None else read_grants(acl, attempt)
+            # As in rules, a name in it is the one that the token proves, and not what the client calls itself.
+            named = replace(attempt, username=username)
+            grants = () if acl is None else read_grants(acl, named)
         except GrantFault as fault:
             raise BadToken(str(fault)) from fault
         groups = None if rules.groups_claim is None else claims.get(rules.groups_claim)

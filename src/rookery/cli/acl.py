@@ -260,6 +260,9 @@ def _decide(
     else:
         shared = split_share(topic)
         inner = _filter(topic if shared is None else shared[1])
+    banned = _banned(access, action, inner)
+    if banned is not None:
+        return banned
 
     async def ask() -> Decision:
         authorization = Authorization(
@@ -279,6 +282,27 @@ def _decide(
 
     with access_faults_told():
         return asyncio.run(ask())
+
+
+def _banned(
+    access: "AccessFile", action: Literal["publish", "subscribe"], topic: str
+) -> "Decision | None":
+    """What a ban of topics says, which comes before all rules and holds for superusers too."""
+    from rookery.actors.clock import SystemClock
+    from rookery.auth.access.bans import read_bans
+    from rookery.auth.banned import Banned
+    from rookery.ports import Decision
+
+    with access_faults_told(), access.reading() as connection:
+        banned = Banned(read_bans(connection))
+    wall = SystemClock().wall()
+    found = (
+        banned.publishing(topic, wall) if action == "publish" else banned.subscribing(topic, wall)
+    )
+    for ban in found:
+        if ban.action != "log":
+            return Decision(False, f"ban of topic {ban.pattern}")
+    return None
 
 
 def _principal(

@@ -39,15 +39,29 @@ def _access(config: Config, stored_users: int) -> Iterator[str]:
     if public:
         places = ", ".join(f"{item.name} ({item.host}:{item.port})" for item in public)
         yield (
-            f"anonymous access is open on {places}: set authentication.anonymous to deny or loopback and "
-            "add users with 'rookery user add', or give the listeners the host 127.0.0.1"
+            f"anonymous access is open on {places}: set {_settings(public)} to deny or loopback"
+            f"{_users_help(config, public, ' and ')}, or give the listeners the host 127.0.0.1"
         )
-    local = [item.name or "" for item, policy in policies if policy == "loopback" and _remote(item)]
+    local = [item for item, policy in policies if policy == "loopback" and _remote(item)]
     if local:
+        names = ", ".join(item.name or "" for item in local)
         yield (
-            f"anonymous clients are let in from this machine only ({', '.join(local)}; "
-            "authentication.anonymous: loopback); add users with 'rookery user add'"
+            f"anonymous clients are let in from this machine only ({names}; "
+            f"{_settings(local)}: loopback){_users_help(config, local, '; ')}"
         )
+
+
+def _settings(listeners: list[Listener]) -> str:
+    """The settings that say who comes in anonymously there."""
+    own = [item.anonymous is not None for item in listeners]
+    names = ["authentication.anonymous"] * (not all(own)) + ["listeners[].anonymous"] * any(own)
+    return " and ".join(names)
+
+
+def _users_help(config: Config, listeners: list[Listener], joint: str) -> str:
+    """The advice to add users, where one of these listeners asks for them."""
+    asked = any("users" in config.order_of(item) for item in listeners)
+    return f"{joint}add users with 'rookery user add'" if asked else ""
 
 
 def _anonymous(config: Config, listener: Listener, stored_users: int) -> str:

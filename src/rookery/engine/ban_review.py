@@ -39,8 +39,11 @@ class BanReview:
         client = actor.client
         if client is None:
             return
-        ban = self._broker.bans.ending(actor.client_id, actor.principal.name, client.address)
+        principal = actor.principal  # It has the id that the client gave, without a mountpoint.
+        ban = self._broker.bans.ending(principal.client_id, principal.name, client.address)
         if ban is not None:
-            text = f"ban of {ban.kind} {ban.pattern}: {ban.reason}"
+            text = f"ban of {ban.kind} {ban.pattern}"
+            if ban.reason:
+                text = f"{text}: {ban.reason}"
             self._broker.log_refusal(client, "administrative_action", text)
             client.disconnect(ReasonCode.ADMINISTRATIVE_ACTION, END_ADMINISTRATIVE, "")

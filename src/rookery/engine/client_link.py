@@ -244,6 +244,8 @@ class ClientLink(Timed, Waiter):
             if self.stage == ASKING:
                 self.answers = answers
                 self.stage = ATTACHED
+                broker.read_clock()
+                self.last_received = broker.now  # It was not listened to meanwhile.
                 self.io.request_work()
         except Exception as error:  # noqa: BLE001 - the supervisor's boundary
             broker.link_crashed(self, error)
@@ -456,11 +458,19 @@ class ClientLink(Timed, Waiter):
             deadline = self.last_received + 1.5 * self.keep_alive_seconds
             if now < deadline:
                 self.check_keep_alive_at(deadline)
-            elif self.stage >= ADMITTING or (pace is not None and pace.waiting):
-                # While a re-authentication or a rate is waited for nothing is read: the silence is ours.
+            elif self._is_deaf():
                 self.check_keep_alive_at(now)
             else:
                 self.disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT, END_KEEP_ALIVE, "")
+
+    def _is_deaf(self) -> bool:
+        """Whether nothing is read, for an answer, a rate or a long packet is waited for: the silence is ours."""
+        pace = self.pace
+        return (
+            self.stage >= ADMITTING
+            or self.filters is not None
+            or (pace is not None and pace.waiting)
+        )
 
     def expire_at(self, wall: float | None) -> None:
         """End the link when the proof of the client's identity ends; ``None`` is never."""

@@ -5,7 +5,8 @@ takes anything before it was reviewed: whoever is not let in any more is put out
 refused now is revoked, with all that waits for it. Sessions that do nothing are reviewed some at a time, so
 that no turn grows long. What was sent already goes on to its acknowledgement, as after UNSUBSCRIBE.
 
-Where an answer takes time the session is *under review*: nothing is sent to it, as if it had no link.
+Where an answer takes time the session is *under review*: nothing is sent to it, as if it had no link. Only some
+questions are asked at a time: a service that had too many would refuse the rest, and they would be revoked.
 
 A session found in the store has no principal until its client is back; then it is reviewed first.
 """
@@ -34,6 +35,25 @@ NOT_REVIEWED: Final = 0
 SESSIONS_PER_TURN_MAX: Final = 1_000
 SECONDS_PER_TURN_MAX: Final = 0.002
 """After this long the rest is left for the next turn; one session is always reviewed as a whole."""
+ASKED_AT_ONCE_MAX: Final = 100
+"""Questions of reviews that wait for an answer."""
+
+
+class SlowReview:
+    """The subscriptions of one session, and how far they are asked about."""
+
+    def __init__(self, actor: SessionActor) -> None:
+        self.actor = actor
+        self.number: int = actor.reviews
+        self.written: list[str] = list(actor.session.subscriptions)
+        self.at: int = 0
+        """Which one is asked about next."""
+        self.asked: list[tuple[str, Awaitable[Decision]]] = []
+        self.refused: list[tuple[str, Decision]] = []
+
+    def holds(self) -> bool:
+        """Whether its end counts: of a session that is there, and no other review began meanwhile."""
+        return not self.actor.ended and self.actor.reviews == self.number
 
 
 class Review:
@@ -46,6 +66,10 @@ class Review:
         self._authorizer_at: int = broker.authorizer.generation
         self._authenticator_at: int = broker.authenticator.generation
         self._waiting: list[SessionActor] = []
+        self._slow: deque[SlowReview] = deque()
+        """Those that wait until there is room for more questions."""
+        self._asked: int = 0
+        """Questions that wait for an answer."""
         self.sessions_per_turn_max: int = SESSIONS_PER_TURN_MAX
 
     def begin_turn(self) -> None:
@@ -60,6 +84,8 @@ class Review:
             self._waiting = list(broker.registry.actors.values())
         if self._waiting:
             self._review_some()
+        if self._slow and self._asked < ASKED_AT_ONCE_MAX:
+            self._ask_more()
 
     def _review_some(self) -> None:
         broker = self._broker
@@ -95,42 +121,82 @@ class Review:
         self._review_subscriptions(actor)
 
     def _review_subscriptions(self, actor: SessionActor) -> None:
+        actor.reviews += 1
+        slow = SlowReview(actor)
+        if actor.under_review:
+            self._slow.appendleft(
+                slow
+            )  # As the review before, it ends by itself and not within a step.
+            self._broker.request_turn()
+        else:
+            self._go_on(slow)
+
+    def _ask_more(self) -> None:
+        """Go on with the reviews that waited until others had their answers."""
+        broker = self._broker
+        until = broker.clock.monotonic() + SECONDS_PER_TURN_MAX
+        while self._slow and self._asked < ASKED_AT_ONCE_MAX:
+            slow = self._slow.popleft()
+            if not slow.holds():
+                continue
+            self._go_on(slow)
+            if broker.clock.monotonic() > until:
+                broker.request_turn()
+                return
+
+    def _go_on(self, slow: SlowReview) -> None:
+        """Ask about as many subscriptions as there is room for; end the review after the last."""
+        actor = slow.actor
+        self._ask(slow)
+        refused, slow.refused = slow.refused, []
+        ended = not slow.asked and slow.at == len(slow.written)
+        was_slow = actor.under_review
+        actor.under_review = not ended
+        if slow.asked:
+            self._broker.tasks.start("review", self._wait(slow))
+        elif not ended:
+            self._slow.append(slow)
+        self._revoke(actor, refused)
+        if ended and was_slow and slow.holds():
+            actor.go_on_after_review(self._broker.now)
+
+    def _ask(self, slow: SlowReview) -> None:
         authorizer = self._broker.authorizer
-        refused: list[tuple[str, Decision]] = []
-        asked: list[tuple[str, Awaitable[Decision]]] = []
-        for written, granted in actor.session.subscriptions.items():
+        actor = slow.actor
+        while slow.at < len(slow.written) and self._asked < ASKED_AT_ONCE_MAX:
+            written = slow.written[slow.at]
+            slow.at += 1
+            granted = actor.session.subscriptions.get(written)
+            if granted is None:
+                continue
             decision = authorizer.may_subscribe(
                 actor.principal, actor.unmounted(granted.topic_filter), granted.qos_max
             )
             if not isinstance(decision, Decision):
-                asked.append((written, decision))
+                slow.asked.append((written, decision))
+                self._asked += 1
             elif not decision.allowed:
-                refused.append((written, decision))
-        self._revoke(actor, refused)
-        actor.reviews += 1
-        actor.under_review = len(asked) > 0
-        if asked:
-            self._broker.tasks.start("review", self._wait(actor, actor.reviews, asked))
+                slow.refused.append((written, decision))
 
-    async def _wait(
-        self, actor: SessionActor, review: int, asked: list[tuple[str, Awaitable[Decision]]]
-    ) -> None:
+    async def _wait(self, slow: SlowReview) -> None:
         broker = self._broker
-        refused: list[tuple[str, Decision]] = []
+        asked, slow.asked = slow.asked, []
+        unanswered = len(asked)
         try:
             for written, answer in asked:
                 decision = await answer
+                unanswered -= 1
+                self._asked -= 1
                 if not decision.allowed:
-                    refused.append((written, decision))
+                    slow.refused.append((written, decision))
             broker.read_clock()
-            # Another review may have begun meanwhile: then only that one's end counts.
-            if not actor.ended and actor.reviews == review:
-                actor.under_review = False
-                self._revoke(actor, refused)
-                actor.go_on_after_review(broker.now)
+            if slow.holds():
+                self._slow.appendleft(slow)  # The next turn asks on, or ends it.
         except Exception as error:  # noqa: BLE001 - the supervisor's boundary
-            if actor.client is not None:
-                broker.link_crashed(actor.client, error)
+            if slow.actor.client is not None:
+                broker.link_crashed(slow.actor.client, error)
+        finally:
+            self._asked -= unanswered
         broker.request_turn()
 
     def _revoke(self, actor: SessionActor, refused: list[tuple[str, Decision]]) -> None:

@@ -104,7 +104,8 @@ class Subscribing:
         )  # [MQTT-3.8.4-1] [MQTT-3.8.4-6]
         self._broker.stats.packets_sent += 1
         for stream in streams:
-            actor.send_retained(stream)
+            if stream.written in actor.session.subscriptions:  # It may be revoked since.
+                actor.send_retained(stream)
 
     def _grant(
         self,

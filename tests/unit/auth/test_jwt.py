@@ -243,7 +243,7 @@ class TestClaims:
         assert principal.superuser
         assert principal.groups == {"a", "b"}
         assert principal.grants == (
-            Grant(True, "publish", "u/ann"),
+            Grant(True, "publish", "u/Ann"),
             Grant(True, "subscribe", "#"),
         )
         assert principal.attributes == {
@@ -252,6 +252,14 @@ class TestClaims:
             "jwt.exp": str(NOW + 60),
             "jwt.tenant": "7",
         }
+
+    def test_a_name_in_the_acl_is_the_proven_one(self):
+        """Not what the client calls itself, which could be anybody."""
+        acl = {"pub": ["p/${username}", "q/%u", "c/%c"]}
+        found = check(token("HS256", claims(sub="joe", acl=acl)))
+        assert isinstance(found, Accepted)
+        topics = [grant.topic_filter for grant in found.principal.grants]
+        assert topics == ["p/joe", "q/joe", "c/c1"]
 
     @pytest.mark.parametrize("value", ["true", 1, None, [True]])
     def test_only_true_makes_a_superuser(self, value):

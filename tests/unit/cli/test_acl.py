@@ -5,9 +5,11 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from rookery.auth.access.bans import add_bans
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.rules import stored_rules
 from rookery.auth.access.users import UserRow, put_user
+from rookery.auth.banned import made
 from rookery.cli.access import operator
 from rookery.cli.main import app
 from tests.support.web_server import Reply, web_server
@@ -230,3 +232,22 @@ def test_faults_are_told(node: Node, tmp_path: Path) -> None:
     assert "rookery acl remove 1" in node.acl("list").stdout
     done = node.acl("explain", "--topic", "x", "--action", "publish", code=1)
     assert "rookery acl remove 1" in done.stderr
+
+
+def test_bans_of_topics_come_before_all_rules(node: Node) -> None:
+    with node.access.change("tester", 1.0) as change:
+        put_user(change, UserRow("root", "x", "sha256", superuser=True))
+        for pattern, action, until in (
+            ("bomb/#", "disconnect", None),
+            ("seen", "log", None),
+            ("over", "deny", 2.0),
+        ):
+            add_bans(change, [made("topic", pattern, action, "", "tester", 1.0, until)])
+    for user in ("ann", "root"):
+        asked = ("--user", user, "--action", "publish", "--topic")
+        assert node.acl("explain", *asked, "bomb/x").stdout == "denied\n  by ban of topic bomb/#\n"
+        assert not node.test(*asked, "bomb/x")
+        assert node.test(*asked, "seen")
+        assert node.test(*asked, "over")
+    assert not node.test("--action", "subscribe", "--topic", "$share/g/bomb/+")
+    assert not node.test("--action", "subscribe", "--topic", "#")

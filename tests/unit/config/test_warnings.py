@@ -64,6 +64,22 @@ def test_a_listener_of_its_own_mind():
     assert "from this machine only (b;" in other
 
 
+def test_the_advice_is_about_the_setting_that_decides():
+    own = {"type": "tcp", "name": "a", "anonymous": "allow", "authentication": ["certificate"]}
+    local = {"type": "tcp", "name": "b", "port": 5, "anonymous": "loopback"}
+    one, other = told(
+        listeners=[own, local], authentication={"certificate": {}, "anonymous": "deny"}
+    )
+    assert one == (
+        "anonymous access is open on a (0.0.0.0:1883): set listeners[].anonymous to deny or loopback, "
+        "or give the listeners the host 127.0.0.1"
+    )
+    assert other == (
+        "anonymous clients are let in from this machine only (b; listeners[].anonymous: loopback); "
+        "add users with 'rookery user add'"
+    )
+
+
 def test_a_unix_socket_and_client_certificates_keep_others_out():
     tls = {"certificate": "c", "private_key": "k", "ca": "a", "client_certificate": "required"}
     secure = {"type": "tls", "port": 5, "tls": tls}

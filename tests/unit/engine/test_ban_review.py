@@ -58,6 +58,16 @@ class TestThere:
         refusals = [line["detail"] for line in logs if line["event"] == "client_refused"]
         assert refusals == ["ban of client_id bad: because", "ban of client_id old: because"]
 
+    def test_below_a_mountpoint_by_the_id_that_the_client_gave(self):
+        bans = SomeBans()
+        engine = Engine(bans=bans)
+        engine.broker.mountpoint_of = lambda _listener, _principal: "a/"
+        one, other = engine.connect("dev"), engine.connect("other")
+        bans.ban("a/other")
+        bans.ban("dev")
+        engine.turn()
+        assert [one.closed, other.closed] == [True, False]
+
     def test_by_its_address_and_its_user(self):
         bans = SomeBans()
         engine = Engine(bans=bans)

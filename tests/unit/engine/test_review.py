@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from rookery.engine.review import ASKED_AT_ONCE_MAX
 from rookery.engine.stats import DROP_NOT_AUTHORIZED, DROP_REVOKED, END_NOT_AUTHORIZED
 from rookery.mqtt.packets import PubComp, PubRec, Unsubscribe
 from rookery.mqtt.types import V3_1_1, V5
@@ -353,6 +354,72 @@ class TestAnswersThatTakeTime:
             engine.turn()
             authorizer.open[0][1].set_exception(RuntimeError("ours"))
             await engine.until(lambda: reader.closed)
+
+        asyncio.run(main())
+
+    def test_only_some_are_asked_at_a_time(self):
+        async def main():
+            authorizer, engine = world(subscriptions_per_session_max=1_000)
+            count = 2 * ASKED_AT_ONCE_MAX
+            peers = [engine.connect(f"r{number}") for number in range(4)]
+            peers[0].subscribe(*[f"t/{number}" for number in range(count)])
+            for peer in peers[1:]:
+                peer.subscribe("t/1", "t/2")
+            authorizer.slow = True
+            authorizer.asked.clear()
+            authorizer.generation += 1
+            engine.turn()
+            while authorizer.open:
+                assert len(authorizer.open) <= ASKED_AT_ONCE_MAX
+                assert any(peer.actor.under_review for peer in peers)
+                authorizer.denied = {"t/1"}
+                authorizer.answer()
+                await engine.until(lambda: not engine.broker.tasks._running or authorizer.open)
+            engine.settle()
+            assert len(authorizer.asked) == count + 6, "each is asked about once"
+            assert not any(peer.actor.under_review for peer in peers)
+            assert engine.stats.subscriptions_revoked == 4
+            sender = engine.connect("s")
+            authorizer.slow = False
+            sender.publish("t/2")
+            assert [said(peer.take()) for peer in peers] == [["PUBLISH t/2=x"]] * 4
+
+        asyncio.run(main())
+
+    def test_one_that_ends_at_once_lets_go_of_what_an_earlier_one_held(self):
+        async def main():
+            authorizer, engine = world()
+            reader, sender = engine.connect("r"), engine.connect("s")
+            reader.subscribe("a", "b", qos=1)
+            authorizer.slow = True
+            authorizer.generation += 1
+            engine.turn()
+            authorizer.slow = False
+            sender.publish("a", qos=1, packet_id=1)
+            assert reader.take() == []
+            authorizer.generation += 1
+            engine.turn()
+            assert said(reader.take()) == ["PUBLISH a=x q1 #1"]
+
+        asyncio.run(main())
+
+    def test_a_failure_leaves_room_for_others(self):
+        async def main():
+            authorizer, engine = world()
+            failing = engine.connect("f")
+            failing.subscribe(*[f"t/{number}" for number in range(ASKED_AT_ONCE_MAX)])
+            authorizer.slow = True
+            authorizer.generation += 1
+            engine.turn()
+            authorizer.open[0][1].set_exception(RuntimeError("ours"))
+            await engine.until(lambda: failing.closed)
+            authorizer.slow = False
+            reader = engine.connect("r")
+            reader.subscribe("a")
+            authorizer.slow = True
+            authorizer.generation += 1
+            engine.turn()
+            assert authorizer.asked[-1] == "a"
 
         asyncio.run(main())
 

@@ -351,6 +351,124 @@ class TestManyFilters:
         assert list(suback.reason_codes) == [1] * FILTERS_PER_TURN_MAX + [0x87] * len(refused)
 
 
+class TestManyFiltersWithAnswersThatTakeTime:
+    """Each slice is asked about when it is its turn."""
+
+    COUNT = TestManyFilters.COUNT
+
+    def world(self, *denied: str, **changed):
+        authorizer = FakeAuthorizer(*denied, slow=True)
+        engine = Engine(authorizer=authorizer, subscriptions_per_session_max=1_000, **changed)
+        return authorizer, engine
+
+    def packet(self) -> Subscribe:
+        return TestManyFilters().subscribe()
+
+    async def answered(self, engine: Engine, authorizer: FakeAuthorizer) -> None:
+        """Answer what is asked, and wait until more is asked or nobody waits any more."""
+        authorizer.answer()
+        await engine.until(lambda: authorizer.open or not engine.broker.tasks._running)
+        engine.settle()
+
+    def test_they_come_slice_by_slice_and_what_is_behind_waits_in_order(self):
+        async def main() -> None:
+            authorizer, engine = self.world("t/0", f"t/{self.COUNT - 1}")
+            authorizer.may_publish = lambda *_: Decision(True, "a rule")
+            peer = engine.connect("c")
+            behind = [publish("t/1", qos=1, packet_id=3), Unsubscribe(8, ["t/1"]), PingReq()]
+            peer.send(self.packet(), *behind)
+            slices = []
+            while authorizer.open:
+                slices.append(len(authorizer.open))
+                assert peer.take() == []
+                assert peer.io.paused
+                await self.answered(engine, authorizer)
+            assert slices == [FILTERS_PER_TURN_MAX, FILTERS_PER_TURN_MAX, 7]
+            assert authorizer.asked == [f"t/{n}" for n in range(self.COUNT)]
+            found = peer.take()
+            assert isinstance(found[0], SubAck)
+            assert list(found[0].reason_codes) == [0x87] + [1] * (self.COUNT - 2) + [0x87]
+            assert said(found[1:]) == [
+                "PUBACK #3",
+                "UNSUBACK 0x00",
+                "PINGRESP",
+                "PUBLISH t/1=x q1 #1",
+            ]
+            assert not peer.io.paused
+
+        asyncio.run(main())
+
+    def test_the_silence_meanwhile_is_ours(self):
+        async def main() -> None:
+            authorizer, engine = self.world()
+            peer = engine.connect("c", keep_alive_seconds=10)
+            peer.send(self.packet())
+            while authorizer.open:
+                engine.wait(20)
+                authorizer.answer()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                engine.broker.timers.advance(engine.broker.now, 1_000)
+                assert not peer.closed
+                await engine.until(lambda: authorizer.open or peer.io.written)
+            engine.wait(14)
+            assert said(peer.take())[0].startswith("SUBACK")
+            assert not peer.closed, "it has all of its time again"
+            engine.wait(3)
+            assert peer.closed
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("taken_over", [False, True])
+    def test_a_link_that_ends_in_between_asks_no_more(self, taken_over: bool):
+        async def main() -> None:
+            authorizer, engine = self.world()
+            peer = engine.connect("c", session_expiry_interval=60)
+            peer.send(self.packet(), PingReq())
+            await self.answered(engine, authorizer)
+            assert len(authorizer.asked) == 2 * FILTERS_PER_TURN_MAX
+            if taken_over:
+                authorizer.slow = False
+                after, _ = engine.ask(connect("c", clean_start=False, session_expiry_interval=60))
+                assert said(peer.take()) == ["DISCONNECT 0x8E"]
+            else:
+                peer.drop()
+            asked = len(authorizer.asked)
+            await self.answered(engine, authorizer)
+            assert len(authorizer.asked) == asked
+            assert engine.broker.router.subscription_count == FILTERS_PER_TURN_MAX
+            if taken_over:
+                assert said(after.send(PingReq())) == ["PINGRESP"]
+
+        asyncio.run(main())
+
+    def test_rules_that_change_in_between_hold_for_all_slices(self):
+        async def main() -> None:
+            authorizer, engine = self.world()
+            sender = engine.connect("s")
+            authorizer.slow = False
+            for number in (0, 1):
+                sender.publish(f"t/{number}", retain=True)
+            authorizer.slow = True
+            peer = engine.connect("c")
+            peer.send(self.packet())
+            await self.answered(engine, authorizer)
+            assert engine.stats.subscriptions_made == FILTERS_PER_TURN_MAX
+            authorizer.deny("t/0", "t/150")
+            engine.turn()
+            while authorizer.open:
+                await self.answered(engine, authorizer)
+            assert list(peer.actor.session.subscriptions) == [
+                f"t/{n}" for n in range(self.COUNT) if n not in (0, 150)
+            ]
+            suback, *retained = peer.take()
+            assert isinstance(suback, SubAck)
+            assert suback.reason_codes[150] == 0x87
+            assert said(retained) == ["PUBLISH t/1=x retain"], "nothing of what is revoked"
+
+        asyncio.run(main())
+
+
 class Fatal(FakeAuthorizer):
     """Ends the links of those who ask for what is denied."""
 
