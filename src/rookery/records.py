@@ -215,12 +215,13 @@ class Loaded:
         """When the store was last known to be in use: when a node that crashed went down."""
 
 
-# An entry: flags, expiry, then length-prefixed parts. Integers are big-endian.
+# An entry: flags, expiry, date, then length-prefixed parts. Integers are big-endian.
 _QOS_MASK: Final = 0x03
 _RETAIN: Final = 0x04
 _EXPIRES: Final = 0x08
 _TARGETED: Final = 0x10
 _SHARED: Final = 0x20
+_DATED: Final = 0x40
 
 
 @final
@@ -228,16 +229,28 @@ _SHARED: Final = 0x20
 class Entry:
     """A decoded log entry."""
 
-    def __init__(self, message: Message, targets: tuple[int, ...], share: str) -> None:
+    def __init__(
+        self, message: Message, targets: tuple[int, ...], share: str, kept_at: float | None
+    ) -> None:
         self.message = message
         self.targets = targets
         """The sessions (by number) chosen by share groups; others get it by their subscriptions."""
         self.share = share
         """The shared subscription (``$share/group/filter``) that they were chosen by."""
+        self.kept_at = kept_at
+        """When it was put into the log, on the monotonic clock, where that matters."""
+
+    def older_than(self, seconds: int | None, now: float) -> bool:
+        """Whether it was put into the log longer ago than that; ``None`` is no bound."""
+        return seconds is not None and self.kept_at is not None and now >= self.kept_at + seconds
 
 
 def encode_message(
-    message: Message, wall_minus_monotonic: float, targets: tuple[int, ...], share: str = ""
+    message: Message,
+    wall_minus_monotonic: float,
+    targets: tuple[int, ...],
+    share: str = "",
+    kept_at: float | None = None,
 ) -> bytes:
     """A message as a log entry."""
     flags = message.qos
@@ -248,6 +261,9 @@ def encode_message(
         flags |= _EXPIRES
         milliseconds = int((message.expires_at + wall_minus_monotonic) * 1000.0)
         parts.append(milliseconds.to_bytes(8, "big"))
+    if kept_at is not None:
+        flags |= _DATED
+        parts.append(int((kept_at + wall_minus_monotonic) * 1000.0).to_bytes(8, "big"))
     if targets:
         flags |= _TARGETED
         parts.append(len(targets).to_bytes(2, "big"))
@@ -270,6 +286,10 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
     expires_at: float | None = None
     if flags & _EXPIRES:
         expires_at = int.from_bytes(data[at : at + 8], "big") / 1000.0 - wall_minus_monotonic
+        at += 8
+    kept_at: float | None = None
+    if flags & _DATED:
+        kept_at = int.from_bytes(data[at : at + 8], "big") / 1000.0 - wall_minus_monotonic
         at += 8
     targets: list[int] = []
     if flags & _TARGETED:
@@ -297,4 +317,4 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
         0.0,
     )
     message.expires_at = expires_at
-    return Entry(message, tuple(targets), share)
+    return Entry(message, tuple(targets), share, kept_at)

@@ -73,6 +73,7 @@ LIMITS = Limits(
     inflight_max=1_000,
     queue_messages_max=1_000,
     queue_bytes_max=1_000_000,
+    queue_seconds_max=None,
     output_bytes_max=1_000_000,
     subscriptions_per_session_max=100,
     retained_messages_max=1_000,

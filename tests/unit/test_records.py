@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.message import Message
+from rookery.message import Message, node_message
 from rookery.mqtt.encode import topic_to_wire
 from rookery.mqtt.errors import PeerFault
 from rookery.mqtt.properties import Properties
@@ -193,3 +193,15 @@ def test_a_session_row_promises_a_longer_life_and_a_will():
     for expiry_seconds, will, delay_seconds in more:
         row = SessionRow(1, "c", expiry_seconds, None, will, delay_seconds)
         assert row.promises_more_than(kept)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "now", "older"), [(None, 1e9, False), (5, 14.9, False), (5, 15.0, True)]
+)
+def test_an_entry_may_say_when_it_was_made(seconds, now, older):
+    message = node_message("t", b"x", False, 0.0)
+    entry = decode_message(encode_message(message, 100.0, (3,), "", 10.0), 100.0)
+    assert (entry.kept_at, entry.targets, entry.message.payload) == (10.0, (3,), b"x")
+    assert entry.older_than(seconds, now) is older
+    undated = decode_message(encode_message(message, 100.0, ()), 100.0)
+    assert not undated.older_than(1, 1e9)

@@ -128,6 +128,9 @@ class Limits(Section):
     """Messages that wait for one session, connected or not."""
     queue_bytes_max: Annotated[int, Field(ge=1024, le=2**40)] = 16_777_216
     """Bytes of the messages that wait for one session."""
+    queue_seconds_max: Annotated[int, Field(ge=1, le=4_294_967_295)] | None = None
+    """Seconds that a message of QoS 1 or 2 waits for a durable session without a connection; one that is older
+    when its client is back is dropped and counted. At null only the message's own expiry ends the wait."""
     output_bytes_max: Annotated[int, Field(ge=4096, le=2**40)] = 4_194_304
     """Bytes written to one client that it has not read yet; beyond them QoS 0 messages are dropped and
     others wait in the queue."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rookery.message import Delivery
+from rookery.engine.stats import DROP_TOO_OLD
+from rookery.message import Delivery, Message
 from rookery.records import decode_message
 from rookery.session.backlog import QOS_MASK, RETAIN, SHARED
 from rookery.session.owed import Owed
@@ -36,26 +37,33 @@ def _queue(
         return
     owed = actor.session.outbound.owed
     assert owed is not None
+    broker = actor.broker
+    seconds_max = broker.settings.limits.queue_seconds_max
     deliveries: list[Delivery] = []
-    missing: list[int] = []
-    for (position, flags), entry in zip(taken, entries, strict=True):
-        if entry is None:
-            missing.append(position)  # Its commit failed: it was never acknowledged.
-        else:
-            deliveries.append(_delivery_of(actor, position, flags, entry, owed))
+    done_with: list[int] = []
+    for (position, flags), data in zip(taken, entries, strict=True):
+        if data is None:
+            done_with.append(position)  # Its commit failed: it was never acknowledged.
+            continue
+        entry = decode_message(data, broker.committer.wall_minus_monotonic)
+        if entry.older_than(seconds_max, broker.now):
+            broker.stats.drop(DROP_TOO_OLD)
+            actor.tell_drop(entry.message.topic, DROP_TOO_OLD)
+            done_with.append(position)
+            continue
+        deliveries.append(_delivery_of(actor, position, flags, entry.message, owed))
     actor.session.outbound.queue_read(deliveries)
     if actor.revoked:
-        actor.broker.review.forget_unwanted(actor)
-    for position in missing:
+        broker.review.forget_unwanted(actor)
+    for position in done_with:
         actor.finish(position)
-    actor.advance(actor.broker.now)
-    actor.broker.request_turn()
+    actor.advance(broker.now)
+    broker.request_turn()
 
 
 def _delivery_of(
-    actor: SessionActor, position: int, flags: int, entry: bytes, owed: Owed
+    actor: SessionActor, position: int, flags: int, message: Message, owed: Owed
 ) -> Delivery:
-    message = decode_message(entry, actor.broker.committer.wall_minus_monotonic).message
     message.position = position
     share = ""
     if flags & SHARED:

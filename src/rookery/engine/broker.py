@@ -153,6 +153,8 @@ class Broker:
         self.committer = Committer(
             store, self.stats, clock.wall() - self.now, self._commit_done, self._commit_failed
         )
+        self.committer.now = self.now
+        self.committer.dates = settings.limits.queue_seconds_max is not None
         self.review = Review(self)
         self.overload = Overload(self.stats)
         """Replaced by whoever measures."""
@@ -186,6 +188,7 @@ class Broker:
         now = self.read_clock()
         self.publishing.deliveries = 0
         self.router.searched = 0
+        self.committer.now = now
         self.review.begin_turn()
         self._ban_review.look()
         self.leaving.go_on()

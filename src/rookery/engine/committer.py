@@ -81,6 +81,10 @@ class Committer:
         """Its number."""
         self.durable: int = 0
         """The last group that is durable, and with it all before."""
+        self.dates: bool = False
+        """Whether entries say when they were made, because messages may become too old to wait."""
+        self.now: float = 0.0
+        """The monotonic clock as of this turn."""
         self.references = References()
         self._store = store
         self._tell_done = done
@@ -119,7 +123,8 @@ class Committer:
     def append(self, message: Message, targets: tuple[int, ...], share: str = "") -> int:
         """Put a message into the log; return its position. The caller then counts the references."""
         group = self.group
-        entry = encode_message(message, self.wall_minus_monotonic, targets, share)
+        kept_at = self.now if self.dates else None
+        entry = encode_message(message, self.wall_minus_monotonic, targets, share, kept_at)
         position = position_of(group.block, len(group.entries))
         group.entries.append(entry)
         group.entry_bytes += len(entry)

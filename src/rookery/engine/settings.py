@@ -19,6 +19,7 @@ class Limits:
     inflight_max: int
     queue_messages_max: int
     queue_bytes_max: int
+    queue_seconds_max: int | None
     output_bytes_max: int
     subscriptions_per_session_max: int
     retained_messages_max: int

@@ -42,6 +42,7 @@ DROP_OVERLOAD: Final = "overload"
 DROP_SESSION_ENDED: Final = "session_ended"
 """The message was still queued when its session ended."""
 DROP_REVOKED: Final = "revoked"
+DROP_TOO_OLD: Final = "too_old"
 """The message was queued for a subscription that the client may no longer have."""
 
 DROP_REASONS: Final[list[str]] = [
@@ -58,6 +59,7 @@ DROP_REASONS: Final[list[str]] = [
     DROP_OVERLOAD,
     DROP_SESSION_ENDED,
     DROP_REVOKED,
+    DROP_TOO_OLD,
 ]
 
 DROP_REASON_OF: Final = {

@@ -48,3 +48,37 @@ def test_who_ended_meanwhile_gets_nothing():
     while store.reading:
         store.complete_read()
     assert actor.session.outbound.queue is None
+
+
+class TestTooOld:
+    """``limits.queue_seconds_max``: what waited longer is dropped when it is read."""
+
+    def read(self, engine: Engine) -> list[bytes]:
+        _, more = engine.connect_more("r", **LASTING)
+        return [each.payload for each in more if isinstance(each, Publish)]
+
+    def test_it_is_dropped_and_counted_and_its_space_is_free(self):
+        store = FakeStore(at_once=True)
+        engine = Engine(store, queue_seconds_max=30)
+        owed(engine, 2)
+        engine.wait(20)
+        engine.connect("late").publish("t", b"young", 1, packet_id=1)
+        engine.wait(15)
+        assert self.read(engine) == [b"young"]
+        assert engine.stats.dropped["too_old"] == 2
+        engine.wait(1)
+        assert len(store.blocks) == 1
+
+    def test_without_the_limit_it_waits(self):
+        engine = Engine(FakeStore(at_once=True))
+        owed(engine, 2)
+        engine.wait(50)
+        assert self.read(engine) == [b"1", b"2"]
+
+    def test_the_time_a_node_was_down_counts(self):
+        store = FakeStore(at_once=True)
+        owed(Engine(store, queue_seconds_max=30), 2)
+        again = Engine.restart(store, after_seconds=31, queue_seconds_max=30)
+        assert self.read(again) == []
+        again.wait(1)
+        assert store.blocks == {}
