@@ -27,6 +27,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
+UPGRADE = (
+    b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+)
+
+
 def subscribe(topic: str, qos: int = 0) -> Subscribe:
     return Subscribe(1, [SubscriptionRequest(topic, qos)])
 
@@ -295,11 +302,7 @@ class TestLayers:
             far, io = net.link(stack, tls, proxy)
             client = TlsClient(net, far.sock)
             client.handshake(PROXY)
-            client.write(
-                b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-                b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
-            )
+            client.write(UPGRADE)
             assert b" 101 " in client.read()
             far.link.send(connect("a"))
             packet = far.link.take_output()
@@ -321,7 +324,13 @@ class TestLayers:
             assert net.links == {io} or net.links == set()
 
     @pytest.mark.parametrize(
-        "sent", [b"GET /wrong HTTP/1.1\r\nHost: x\r\n\r\n", b"\x10\x00", b"GET /mq"]
+        "sent",
+        [
+            b"GET /wrong HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"\x10\x00",
+            UPGRADE,
+            UPGRADE + b"\xff\xff\xff",
+        ],
     )
     def test_a_link_that_ended_leaves_no_circle(self, sent: bytes):
         with network() as net:

@@ -422,3 +422,11 @@ def test_what_is_released_leaves_no_circle(rest: bytes) -> None:
 
     work()
     assert left_in_circles(work) == []
+
+
+def test_what_is_released_has_no_parser_that_waits() -> None:
+    """A generator that waits holds the protocol it belongs to; the collector frees both without a trace."""
+    layer = make_layer()
+    layer.receive(request())
+    layer.release()
+    assert layer._protocol.parser.gi_frame is None
