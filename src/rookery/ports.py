@@ -4,7 +4,7 @@ The values are made anew for every CONNECT and message, so they are plain slotte
 would double what they cost. Nobody changes them. An adapter never learns of the wire and the engine never learns of files, hashes or databases.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -270,3 +270,85 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since 1970, for people and for what outlives the process."""
+
+
+class LogFenced(Exception):
+    """Somebody else has written to the log, or taken its cell: nothing more may be appended by us."""
+
+
+class LogUnavailable(Exception):
+    """The log did not answer in time, or has no leader now. What was appended may be there or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A whole image of a cell, as of one record of its log."""
+
+    sequence: int
+    """The last record whose effects are in it."""
+    size_bytes: int
+    parts: AsyncIterator[bytes]
+
+
+class CellLog(Protocol):
+    """The replicated log of one cell: its group commits in order, and snapshots of what they add up to.
+
+    Sequences count from 1 and have no gaps that matter: what was forgotten is never asked for.
+    """
+
+    @property
+    def record_bytes_max(self) -> int:
+        """How large one record may be."""
+
+    def append(self, record: bytes, after: int) -> Awaitable[int]:
+        """Make a record durable on a majority, right behind the record ``after``; its sequence.
+
+        Raises ``LogFenced`` where another one stands there already, ``LogUnavailable`` where it is not
+        known whether the record is there. A record that was appended but not acknowledged may be appended again:
+        the caller looks (``read``) what is there before it does.
+        """
+
+    def read(self, first: int, count: int) -> Awaitable[list[tuple[int, bytes]]]:
+        """Up to ``count`` records from ``first`` on, each with its sequence; empty at the end. From any replica."""
+
+    def last(self) -> Awaitable[int]:
+        """The sequence of the last record that is there; 0 for none. Asked of the leader.
+
+        Raises ``LogUnavailable`` while there is none.
+        """
+
+    def forget(self, before: int) -> Awaitable[None]:
+        """Let go of all records before this sequence."""
+
+    def put_snapshot(self, sequence: int, parts: AsyncIterator[bytes]) -> Awaitable[None]:
+        """Keep a snapshot; the one before it goes when this is complete."""
+
+    def snapshot(self) -> Awaitable[Snapshot | None]:
+        """The last complete snapshot. From any replica."""
+
+
+class PeerLink(Protocol):
+    """The stream to one other node: frames arrive whole and in order, or the link goes down."""
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame, without waiting; called once a turn at most."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What was given to ``send`` and is not on its way yet."""
+
+    def close(self, reason: str) -> None:
+        """End the link; it comes up again by itself while the peer is a member."""
+
+
+class PeerEvents(Protocol):
+    """What the network tells the engine of its peers. Called on the loop, each call a turn of its own."""
+
+    def peer_up(self, node_id: str, boot: str, link: PeerLink) -> None:
+        """A link to a peer is open, and it to us. ``boot`` is another one after each start of the peer."""
+
+    def peer_down(self, node_id: str, reason: str) -> None:
+        """The link is gone; nothing sent and not acknowledged is known to have arrived."""
+
+    def peer_frames(self, node_id: str, frames: Sequence[bytes]) -> None:
+        """Frames came, in order."""
