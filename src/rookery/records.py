@@ -169,6 +169,11 @@ class Group:
         """Blocks nobody refers to any more."""
         self.trimmed: dict[int, list[int]] = {}
         """By block: the positions in it that somebody still refers to. All others of it are let go."""
+        self.facts: dict[str, bytes | None] = {}
+        """By key: small values that are remembered with the rest.
+
+        Those of a group that could not be committed go with a later one, without its messages.
+        """
 
     def next_block(self) -> int:
         """The first block behind its own."""
@@ -191,6 +196,7 @@ class Group:
             or self.retained
             or self.finished_blocks
             or self.trimmed
+            or self.facts
         )
 
 
@@ -213,6 +219,7 @@ class Loaded:
         """Higher than any session number ever used."""
         self.alive_at_wall: float = 0.0
         """When the store was last known to be in use: when a node that crashed went down."""
+        self.facts: dict[str, bytes] = {}
 
 
 # An entry: flags, expiry, date, then length-prefixed parts. Integers are big-endian.

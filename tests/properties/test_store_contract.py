@@ -60,6 +60,7 @@ def full_group(block: int = 1, number: int = 1):
         inbound={(number, 5): True},
         outbound={(number, 6): OutboundRow(number, 6, position_of(block, 1), False)},
         retained={"t": position_of(block, 0)},
+        facts={"a/b": b"\x00\xff"},
     )
 
 
@@ -88,6 +89,7 @@ def test_everything_committed_is_loaded_again(stores: Reopener):
         "inbound": [(1, 5)],
         "outbound": [(1, 6, position_of(1, 1), False)],
         "retained": [("t", position_of(1, 0))],
+        "facts": [("a/b", b"\x00\xff")],
         "blocks": [1],
     }
     assert (loaded.next_block, loaded.next_number) == (2, 2)
@@ -113,6 +115,7 @@ def test_texts_come_back_as_they_were(stores: Reopener, text: str):
             sessions={1: session(1, text)},
             subscriptions={(1, text): subscription(1, text)},
             retained={text: position_of(1, 0)},
+            facts={text: text.encode()},
         )
         assert await commit(store, made) is None
 
@@ -120,6 +123,7 @@ def test_texts_come_back_as_they_were(stores: Reopener, text: str):
     assert loaded.sessions[0].client_id == text
     assert loaded.subscriptions[0].topic_filter == text
     assert loaded.retained == [(text, position_of(1, 0))]
+    assert loaded.facts == {text: text.encode()}
 
 
 def test_removing_a_session_removes_all_its_rows(stores: Reopener):
@@ -149,6 +153,7 @@ def test_single_rows_are_removed(stores: Reopener):
             inbound={(1, 5): False},
             outbound={(1, 6): None},
             retained={"t": None},
+            facts={"a/b": None},
         )
         assert await commit(store, removal) is None
 
@@ -156,12 +161,13 @@ def test_single_rows_are_removed(stores: Reopener):
     assert [row[0] for row in found["sessions"]] == [1, 2]
     for kind in ("subscriptions", "inbound", "outbound"):
         assert [row[0] for row in found[kind]] == [2], kind
-    assert found["retained"] == []
+    assert found["retained"] == found["facts"] == []
 
 
 def test_what_is_not_there_can_be_removed(stores: Reopener):
     async def work(store: Store) -> None:
-        removal = group(1, sessions={9: None}, retained={"no": None}, finished_blocks=[4])
+        removal = group(1, sessions={9: None}, retained={"no": None}, facts={"no": None})
+        removal.finished_blocks = [4]
         removal.subscriptions[9, "x"] = None
         assert await commit(store, removal) is None
 
@@ -191,6 +197,7 @@ def test_the_last_state_wins(stores: Reopener):
             inbound={(1, 5): True},
             outbound={(1, 6): OutboundRow(1, 6, 0, True)},
             retained={"t": position_of(2, 0)},
+            facts={"a/b": b""},
         )
         assert await commit(store, changed) is None
 
@@ -201,6 +208,7 @@ def test_the_last_state_wins(stores: Reopener):
         "inbound": [(1, 5)],
         "outbound": [(1, 6, 0, True)],
         "retained": [("t", position_of(2, 0))],
+        "facts": [("a/b", b"")],
         "blocks": [1, 2],
     }
 

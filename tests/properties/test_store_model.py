@@ -43,7 +43,15 @@ class Model:
     def __init__(self) -> None:
         self.rows: dict[str, dict] = {
             kind: {}
-            for kind in ("sessions", "subscriptions", "progress", "inbound", "outbound", "retained")
+            for kind in (
+                "sessions",
+                "subscriptions",
+                "progress",
+                "inbound",
+                "outbound",
+                "retained",
+                "facts",
+            )
         }
         self.blocks: dict[int, list[bytes]] = {}
         self.trimmed: set[int] = set()
@@ -88,6 +96,7 @@ class Model:
         }
         found["inbound"] = sorted(self.rows["inbound"])
         found["retained"] = sorted(self.rows["retained"].items())
+        found["facts"] = sorted(self.rows["facts"].items())
         found["blocks"] = sorted(self.blocks)
         return found
 
@@ -137,14 +146,15 @@ class StoreMachine(RuleBasedStateMachine):
             st.tuples(NUMBERS, IDS), st.none() | st.tuples(POSITIONS, st.booleans())
         ),
         retained=st.dictionaries(st.sampled_from("tuv"), st.none() | POSITIONS),
+        facts=st.dictionaries(st.sampled_from("fgh"), st.none() | st.binary(max_size=4)),
     )
     def commit_any(
-        self, data, entries, sessions, subscriptions, progress, inbound, outbound, retained
+        self, data, entries, sessions, subscriptions, progress, inbound, outbound, retained, facts
     ):
         entries = [LARGE * 70_000 if entry == LARGE else entry for entry in entries]
         if MANY in entries:
             entries = [b"%d" % index for index in range(ENTRIES_PER_BLOCK_MAX)] + entries
-        made = group(self.next_block, *entries, inbound=inbound, retained=retained)
+        made = group(self.next_block, *entries, inbound=inbound, retained=retained, facts=facts)
         made.sessions = {
             number: row and SessionRow(number, row[0], 60, 1.5, row[1], 2)
             for number, row in sessions.items()
@@ -170,7 +180,7 @@ class StoreMachine(RuleBasedStateMachine):
         whole = sorted(self.model.blocks.keys() - self.model.trimmed)
         if whole:
             block = data.draw(st.sampled_from(whole))
-            made = group(block, b"x", inbound={(1, 7): True}, retained={"w": 1})
+            made = group(block, b"x", inbound={(1, 7): True}, retained={"w": 1}, facts={"w": b""})
             assert self.runner.run(commit(self.store, made)) is not None
 
     @rule()

@@ -100,6 +100,7 @@ def contents(loaded: Loaded) -> dict[str, Any]:
         "inbound": sorted(loaded.inbound),
         "outbound": sorted(cells(row) for row in loaded.outbound),
         "retained": sorted(loaded.retained),
+        "facts": sorted(loaded.facts.items()),
         "blocks": loaded.blocks,
     }
 

@@ -370,6 +370,8 @@ class Committer:
                 later.retained[topic] = None
             else:
                 self.lost_retained[topic] = position
+        for fact, value in group.facts.items():
+            later.facts.setdefault(fact, value)
         later.finished_blocks.extend(group.finished_blocks)
 
 

@@ -64,6 +64,8 @@ class StoreStats:
     retained: int
     owed: int
     """Messages from the cursors of sessions on, summed up: at most so many are owed."""
+    facts: int
+    """What else the node remembers, of its peers in a cluster."""
     alive_at_wall: float
 
 
@@ -91,7 +93,7 @@ def stats(directory: Path) -> StoreStats:
         connection.execute("BEGIN")  # All of one moment.
         counts = {
             table: _one(connection, f"SELECT count(*) FROM {table}")
-            for table in ("log", "kept", "sessions", "subscriptions", "retained")
+            for table in ("log", "kept", "sessions", "subscriptions", "retained", "facts")
         }
         messages = _one(connection, f"SELECT coalesce(sum({COUNT_SQL}), 0) FROM log AS l")
         alive = connection.execute("SELECT alive_at FROM meta").fetchone()
@@ -105,6 +107,7 @@ def stats(directory: Path) -> StoreStats:
             subscriptions=counts["subscriptions"],
             retained=counts["retained"],
             owed=_owed_at_most(connection),
+            facts=counts["facts"],
             alive_at_wall=float(alive[0]) if alive else 0.0,
         )
 

@@ -34,6 +34,7 @@ class MemoryStore:
         self._inbound: dict[int, set[int]] = {}
         self._outbound: dict[int, dict[int, OutboundRow]] = {}
         self._retained: dict[str, int] = {}
+        self._facts: dict[str, bytes] = {}
         self._next_block = 1
         self._next_number = 1
 
@@ -58,6 +59,7 @@ class MemoryStore:
         loaded.blocks = sorted({*self._blocks, *map(block_of, self._kept)})
         loaded.next_block = self._next_block
         loaded.next_number = self._next_number
+        loaded.facts = dict(self._facts)
         return loaded
 
     def commit(self, group: Group, done: Callable[[Exception | None], None]) -> None:
@@ -72,6 +74,11 @@ class MemoryStore:
                 self._retained.pop(topic, None)
             else:
                 self._retained[topic] = position
+        for key, fact in group.facts.items():
+            if fact is None:
+                self._facts.pop(key, None)
+            else:
+                self._facts[key] = fact
         self._keep_sessions(group)
         for block, kept in group.trimmed.items():
             self._trim(block, kept)

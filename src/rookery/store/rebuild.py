@@ -31,10 +31,11 @@ from rookery.store.upgrade import next_block_since_2, split_row
 BROKEN: Final = ".broken-"
 REPLACED: Final = ".replaced-"
 """With a date behind it, the name of what was set aside: for its damage, or for a backup."""
+KEYED_BY_TEXT: Final = ("retained", "facts")
 PROBES_MAX: Final = 200_000
 """How many keys in a damaged part of a table are looked up one by one."""
-NEW_IN_2: Final = ("kept",)
-"""Tables that a file of version 1 has not."""
+SINCE: Final = {"kept": 2, "facts": 3}
+"""The version of the file from which on it has a table; the others were always there."""
 BLOCK_LIMIT: Final = 1 << 40
 """No block has such a number; a damaged row may name one."""
 
@@ -45,6 +46,7 @@ DECODERS: Final[dict[str, Callable[[rows.Row], object]]] = {
     "inbound": rows.inbound_of,
     "outbound": rows.outbound_of,
     "retained": rows.retained_of,
+    "facts": rows.fact_of,
     "kept": rows.kept_of,
 }
 """What makes values of the rows of each table; they raise ``TypeError`` or ``ValueError``."""
@@ -173,7 +175,7 @@ def _copy_all(path: Path, target: sqlite3.Connection, salvage: Salvage) -> None:
         source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         (version,) = source.execute("PRAGMA user_version").fetchone()
         for table in TABLES:
-            if table in NEW_IN_2 and version < 2:
+            if version < SINCE.get(table, 1):
                 continue
             salvage.saved[table] = _copy(source, target, table, salvage, version)
     except sqlite3.DatabaseError as error:
@@ -279,7 +281,7 @@ def _readable(
             first = row
     except sqlite3.DatabaseError:
         pass  # Told already.
-    if size == 1 and table != "retained" and first is not None:
+    if size == 1 and table not in KEYED_BY_TEXT and first is not None:
         yield from _probed(source, table, last, first)
 
 

@@ -58,6 +58,9 @@ def commit_cells(
         (topic, None if position is None else (topic, position))
         for topic, position in group.retained.items()
     )
+    facts, facts_gone = _parted(
+        (key, None if fact is None else (key, fact.hex())) for key, fact in group.facts.items()
+    )
     progress = [(row.number, row.cursor, row.sent, row.done) for row in group.progress.values()]
     data, places = _blocks(group)
     return [
@@ -75,6 +78,8 @@ def commit_cells(
         outbound_gone,
         retained,
         retained_gone,
+        facts,
+        facts_gone,
         _encode(group.finished_blocks) if group.finished_blocks else None,
         _encode(list(group.trimmed)) if group.trimmed else None,
         _encode(list(chain.from_iterable(group.trimmed.values()))) if group.trimmed else None,
@@ -199,6 +204,12 @@ def retained_of(row: Row) -> tuple[str, int]:
     return _text(topic), _integer(position)
 
 
+def fact_of(row: Row) -> tuple[str, bytes]:
+    """Key and value."""
+    key, value_hex = row
+    return _text(key), bytes.fromhex(_text(value_hex))
+
+
 def kept_of(row: Row) -> tuple[int, bytes]:
     """Position and piece of an entry that is stored alone."""
     position, piece = row
@@ -223,6 +234,7 @@ def load(connection: sqlite3.Connection) -> Loaded:
     loaded.inbound = [inbound_of(row) for row in connection.execute(select("inbound"))]
     loaded.outbound = [outbound_of(row) for row in connection.execute(select("outbound"))]
     loaded.retained = [retained_of(row) for row in connection.execute(select("retained"))]
+    loaded.facts = dict(fact_of(row) for row in connection.execute(select("facts")))
     loaded.blocks = [block for (block,) in connection.execute(_BLOCKS)]
     row = connection.execute(select("meta")).fetchone()
     if row is None:

@@ -68,6 +68,7 @@ MIGRATIONS: Final = (
     CREATE TABLE kept (position INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
     UPDATE meta SET next_block = next_block << 14 WHERE next_block > 1;
     """,
+    "CREATE TABLE facts (key TEXT PRIMARY KEY, value_hex TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 )
 """The statements that lead from each version to the next; a new file begins at version 0."""
 
@@ -96,6 +97,7 @@ TABLES: Final = {
     "inbound": ("number", "packet_id"),
     "outbound": ("number", "packet_id", "position", "released"),
     "retained": ("topic", "position"),
+    "facts": ("key", "value_hex"),
     "log": ("block", "data"),
     "kept": ("position", "data"),
 }
@@ -109,6 +111,7 @@ KEYS: Final = {
     "inbound": 2,
     "outbound": 2,
     "retained": 1,
+    "facts": 1,
     "log": 1,
     "kept": 1,
 }
@@ -120,7 +123,7 @@ OF_SESSIONS: Final = ("sessions", "subscriptions", "progress", "inbound", "outbo
 PARTS: Final = (
     "data",
     "blocks",
-    *(table for name in (*OF_SESSIONS, "retained") for table in (name, f"{name}_gone")),
+    *(table for name in (*OF_SESSIONS, "retained", "facts") for table in (name, f"{name}_gone")),
     "blocks_gone",
     "trimmed",
     "trimmed_kept",
@@ -175,8 +178,11 @@ COMMIT_SETUP: Final = "\n".join(
         "CREATE TEMP TRIGGER group_commit_spread INSTEAD OF INSERT ON group_commit BEGIN",
         "INSERT INTO log (block, data) SELECT value->>0, substr(new.data, value->>1, value->>2)",
         "FROM json_each(new.blocks);",
-        *(_upsert(table) for table in (*OF_SESSIONS, "retained")),
-        *(_remove(table) for table in ("subscriptions", "inbound", "outbound", "retained")),
+        *(_upsert(table) for table in (*OF_SESSIONS, "retained", "facts")),
+        *(
+            _remove(table)
+            for table in ("subscriptions", "inbound", "outbound", "retained", "facts")
+        ),
         # Last, so that nothing stays of a session that is gone.
         *(_remove_of_session(table) for table in OF_SESSIONS),
         "INSERT INTO kept (position, data)",

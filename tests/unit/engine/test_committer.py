@@ -297,15 +297,18 @@ class TestFailure:
         group.inbound = {(1, 5): True, (1, 6): False}
         group.subscriptions[1, "t"] = None
         group.finished_blocks = [9]
+        group.facts = {"a": b"old", "b": None}
         rig.committer.must_keep()
         rig.committer.flush(0.0)
         rig.committer.group.sessions[1] = SessionRow(1, "new", 60, None, None, 0)
+        rig.committer.group.facts["a"] = b"new"
         rig.store.complete(ERROR)
         later = rig.committer.group
         assert {row.client_id for row in later.sessions.values() if row} == {"new", "two"}
         assert later.inbound == {(1, 6): False}, "what was to be taken never was"
         assert later.subscriptions == {(1, "t"): None}
         assert later.finished_blocks == [9]
+        assert later.facts == {"a": b"new", "b": None}
 
     def test_rows_of_every_kind_are_tried_again(self):
         rig = Rig()

@@ -33,6 +33,7 @@ def fill(directory: Path) -> None:
                 2: ProgressRow(2, position_of(2, 0), 0, []),
             },
             retained={"t/1": position_of(1, 0), "t/2": position_of(1, 1)},
+            facts={"a": b"\x01"},
         )
         await commit(store, first)
         await commit(store, group(2, entry("u", b""), entry("u", b"")))
@@ -47,6 +48,7 @@ def test_the_counts(tmp_path: Path):
     assert (found.blocks, found.messages, found.retained) == (2, 4, 2)
     assert (found.sessions, found.subscriptions) == (2, 1)
     assert found.owed == 3 + 2
+    assert found.facts == 1
     assert found.alive_at_wall == 1_800_000_000.0
     assert 0 < found.live_bytes <= found.file_bytes
 

@@ -121,12 +121,15 @@ def test_a_row_that_cannot_be_decoded(tmp_path: Path):
     full(tmp_path)
     connection = sqlite3.connect(tmp_path / "rookery.db")
     connection.execute("UPDATE progress SET done = '[oops' WHERE number = 7")
+    connection.execute("INSERT INTO facts VALUES ('a', '00'), ('b', 'oops')")
     connection.commit()
     connection.close()
     found, (problem,), _ = start(tmp_path)
     assert len(found["progress"]) == 199
     assert len(found["sessions"]) == 200
     assert "lost: progress 7: Expecting value" in problem
+    assert found["facts"] == [("a", b"\x00")]
+    assert "facts 'b': non-hexadecimal" in problem
 
 
 def test_what_is_left_of_trimmed_blocks_is_saved(tmp_path: Path):

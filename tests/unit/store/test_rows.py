@@ -55,6 +55,8 @@ def test_what_is_kept_of_trimmed_blocks_comes_in_one_list():
         (rows.inbound_of, (1, "2")),
         (rows.outbound_of, (1, 2, 3.5, 0)),
         (rows.retained_of, (1, 2)),
+        (rows.fact_of, ("a", b"")),
+        (rows.fact_of, ("a", "0")),
         (rows.kept_of, ("1", b"x")),
         (rows.kept_of, (1, "x")),
     ],

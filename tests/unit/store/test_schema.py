@@ -33,7 +33,7 @@ def test_removal_looks_up_keys_and_walks_no_table(connection: sqlite3.Connection
     statements = [
         each.strip() for each in trigger[0].split(";") if each.strip().startswith("DELETE")
     ]
-    assert len(statements) == 13
+    assert len(statements) == 14
     for statement in statements:
         literal = re.sub(r"json_each\(new\.\w+\)", "json_each('[]')", statement)
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {literal}")]

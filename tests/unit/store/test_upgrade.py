@@ -53,7 +53,9 @@ def everything_is_there(directory: Path) -> None:
         found = await store.read_blocks(loaded.blocks)
         assert [entry for entries in found for entry in entries] == SMALL + MANY
         assert max(map(len, found)) == 64
-        assert await commit(store, group(loaded.next_block, b"new")) is None
+        assert loaded.facts == {}
+        made = group(loaded.next_block, b"new", facts={"a": b"b"})
+        assert await commit(store, made) is None
         await store.close()
 
     asyncio.run(look())
@@ -99,3 +101,24 @@ def test_positions_stay_the_same(block: int):
     rows = list(split_row(block, encode_block(MANY[:130])))
     assert [number << 6 for number, _ in rows] == [old_position(block, at) for at in (0, 64, 128)]
     assert next_block_since_2(block) == rows[0][0]
+
+
+def test_a_file_of_version_2_has_room_for_facts(tmp_path: Path):
+    connection = sqlite3.connect(tmp_path / "rookery.db", isolation_level=None)
+    for script in MIGRATIONS[:2]:
+        connection.executescript(script)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 2")
+    connection.execute("INSERT INTO log VALUES (3, ?)", (encode_block(SMALL),))
+    connection.execute("UPDATE meta SET next_block = 4, next_number = 2, alive_at = 5.0")
+    connection.close()
+
+    async def put() -> None:
+        store = sqlite_store(tmp_path)
+        await store.open()
+        assert await commit(store, group(4, facts={"a": b"b"})) is None
+        assert await read(store, 3 << 6) == [b"a"]
+        await store.close()
+
+    asyncio.run(put())
+    assert asyncio.run(opened(lambda: sqlite_store(tmp_path))).facts == {"a": b"b"}
