@@ -222,13 +222,14 @@ class Loaded:
         self.facts: dict[str, bytes] = {}
 
 
-# An entry: flags, expiry, date, then length-prefixed parts. Integers are big-endian.
+# An entry: flags, expiry, date, stamp, targets, then length-prefixed parts. Integers are big-endian.
 _QOS_MASK: Final = 0x03
 _RETAIN: Final = 0x04
 _EXPIRES: Final = 0x08
 _TARGETED: Final = 0x10
 _SHARED: Final = 0x20
 _DATED: Final = 0x40
+_STAMPED: Final = 0x80
 
 
 @final
@@ -271,6 +272,9 @@ def encode_message(
     if kept_at is not None:
         flags |= _DATED
         parts.append(int((kept_at + wall_minus_monotonic) * 1000.0).to_bytes(8, "big"))
+    if message.stamp:
+        flags |= _STAMPED
+        parts.append(message.stamp.to_bytes(8, "big"))
     if targets:
         flags |= _TARGETED
         parts.append(len(targets).to_bytes(2, "big"))
@@ -298,6 +302,10 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
     if flags & _DATED:
         kept_at = int.from_bytes(data[at : at + 8], "big") / 1000.0 - wall_minus_monotonic
         at += 8
+    stamp = 0
+    if flags & _STAMPED:
+        stamp = int.from_bytes(data[at : at + 8], "big")
+        at += 8
     targets: list[int] = []
     if flags & _TARGETED:
         count = int.from_bytes(data[at : at + 2], "big")
@@ -324,4 +332,5 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
         0.0,
     )
     message.expires_at = expires_at
+    message.stamp = stamp
     return Entry(message, tuple(targets), share, kept_at)

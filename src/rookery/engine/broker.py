@@ -46,6 +46,7 @@ from rookery.routing.router import Router
 
 if TYPE_CHECKING:
     from rookery.engine.client_link import ClientLink
+    from rookery.engine.peers.hub import Hub
 
 TURN_DELIVERIES_MAX: Final = 8_000
 """Deliveries after which a turn takes no more packets, so that no turn lasts more than some ms."""
@@ -166,6 +167,10 @@ class Broker:
         self.subscribing = Subscribing(self)
         self.admission = Admission(self)
         self.trimmer = Trimmer(self)
+        self.peers: Hub | None = None
+        """The other nodes; ``None`` for a node on its own."""
+        self.forwarded: int = 0
+        """The last turn of which the other nodes have acknowledged all that it told them."""
         self._failed: bool = False
         """Whether a commit failed and messages are not taken again yet."""
         self._stuck: bool = False
@@ -195,11 +200,15 @@ class Broker:
         if self.timers.advance(now, TIMERS_PER_TURN_MAX):
             self.request_turn()
         self.scheduler.begin_turn()
+        if self.peers is not None:
+            self.peers.begin_turn()
 
     def end_turn(self) -> None:
         """Drain every ready session, then commit what the turn recorded."""
         self.scheduler.run(self.now)
         self.trimmer.step()
+        if self.peers is not None:
+            self.peers.end_turn()
         self.committer.flush(self.now)
         if self.scheduler.later:
             self.request_turn()

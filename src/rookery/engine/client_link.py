@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.timers import Timed
 from rookery.engine.committer import Waiter
+from rookery.engine.held_output import HeldOutput
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.pace import Pace
 from rookery.engine.pacing import go_on_at_pace, keep_pace
@@ -70,16 +71,6 @@ EXPIRY_LOOK_SECONDS: Final = 300.0
 """How far ahead the end of a proof is put on the timers, which hold a link that has ended until then."""
 
 
-class HeldOutput:
-    """Output of one turn that waits for a commit, because it says that something is done."""
-
-    def __init__(self, group: int, data: bytes, acknowledgements: int) -> None:
-        self.group = group
-        self.data = data
-        self.acknowledgements = acknowledgements
-        """How many QoS 1 messages it acknowledges."""
-
-
 class ClientLink(Timed, Waiter):
     """The engine's side of one network connection."""
 
@@ -116,6 +107,8 @@ class ClientLink(Timed, Waiter):
         self.last_received: float = now
         self.waits_for: int = 0
         """The group that this turn's output must wait for."""
+        self.waits_for_peers: int = 0
+        """The turn whose telling other nodes must have acknowledged before it."""
         self.unacknowledged: int = 0
         """QoS 1 messages of this client whose PUBACK is held back."""
         self._held_acknowledgements: int = 0
@@ -335,6 +328,10 @@ class ClientLink(Timed, Waiter):
         """
         self.waits_for = max(self.waits_for, group)
 
+    def keep_forward(self, number: int) -> None:
+        """Hold this turn's output until other nodes have what a turn told them."""
+        self.waits_for_peers = max(self.waits_for_peers, number)
+
     def unsent_bytes(self) -> int:
         """What the client has not read yet, with what is held back from it."""
         return self.io.unsent_bytes + self.held_bytes
@@ -343,8 +340,13 @@ class ClientLink(Timed, Waiter):
         """What may be written now."""
         data = self.link.take_output()
         held = self._held_output
-        if held is None and self.waits_for <= self.broker.committer.durable:
+        if (
+            held is None
+            and self.waits_for <= self.broker.committer.durable
+            and self.waits_for_peers <= self.broker.forwarded
+        ):
             self.waits_for = 0
+            self.waits_for_peers = 0
             self.unacknowledged = 0
             if self._free_output:
                 self._free_output.append(data)
@@ -354,6 +356,7 @@ class ClientLink(Timed, Waiter):
         if data:
             self._hold(data)
         self.waits_for = 0
+        self.waits_for_peers = 0
         free = b"".join(self._free_output)
         self._free_output.clear()
         return free
@@ -364,13 +367,19 @@ class ClientLink(Timed, Waiter):
             held = deque()
             self._held_output = held
         group = self.waits_for
+        forwarded = self.waits_for_peers
         if held:
             group = max(group, held[-1].group)
+            forwarded = max(forwarded, held[-1].forwarded)
         acknowledgements = self.unacknowledged - self._held_acknowledgements
         self._held_acknowledgements += acknowledgements
-        held.append(HeldOutput(group, data, acknowledgements))
+        held.append(HeldOutput(group, forwarded, data, acknowledgements))
         self.held_bytes += len(data)
-        self.broker.committer.wait(group, self)
+        broker = self.broker
+        if group > broker.committer.durable:
+            broker.committer.wait(group, self)
+        if forwarded > broker.forwarded and broker.peers is not None:
+            broker.peers.wait(forwarded, self)
 
     def committed(self, group: int, error: Exception | None) -> None:
         """Let go of the output that waited for this group."""
@@ -384,7 +393,16 @@ class ClientLink(Timed, Waiter):
             # It said that something is done which is not: only a new link makes the client resend.
             self.disconnect(ReasonCode.UNSPECIFIED_ERROR, END_INTERNAL, "could not be made durable")
             return
-        while held and held[0].group <= group:
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let go of the output that waits for nothing any more."""
+        held = self._held_output
+        if held is None:
+            return
+        group = self.broker.committer.durable
+        forwarded = self.broker.forwarded
+        while held and held[0].group <= group and held[0].forwarded <= forwarded:
             output = held.popleft()
             self.held_bytes -= len(output.data)
             self.unacknowledged -= output.acknowledgements
@@ -535,6 +553,7 @@ class ClientLink(Timed, Waiter):
         self._held_output = None
         self.held_bytes = 0
         self.waits_for = 0
+        self.waits_for_peers = 0
         self.link.take_output()
 
     def end(self, reason: str) -> None:

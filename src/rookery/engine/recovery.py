@@ -60,6 +60,8 @@ class Recovery:
         loaded = self._loaded
         committer = self._broker.committer
         committer.start_from(loaded)
+        if self._broker.peers is not None:
+            self._broker.peers.restore(loaded)
         for row in loaded.sessions:
             self._restore_session(row)
         for subscription in loaded.subscriptions:
@@ -226,6 +228,11 @@ class Recovery:
 
     def _owe_target(self, number: int, message: Message, share: str) -> None:
         actor = self._actors.get(number)
+        if actor is None and self._broker.peers is not None:
+            node = self._broker.peers.kept_for(number)
+            if node is not None and node.restore(message.position, message.qos):
+                self._broker.committer.refer(message.position, 1)
+            return
         granted = None if actor is None else actor.session.subscriptions.get(share)
         if (
             actor is not None

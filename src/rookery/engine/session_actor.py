@@ -512,6 +512,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         if seconds and session.outbound.owed is None:
             session.outbound.owed = Owed(self.broker.committer.end())
             self.durable = True
+            for granted in session.subscriptions.values():
+                self.broker.router.note_change(granted.topic_filter, granted.share)
         self.keep()
 
     def set_will(self, will: PendingWill | None) -> None:
