@@ -129,6 +129,8 @@ class Admission:
         limits = self._limits
         if self._broker.draining:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
+        if self._broker.closed_for:
+            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, self._broker.closed_for)
         if self._broker.overload.level == REFUSING:
             raise NotAdmitted(ReasonCode.SERVER_BUSY, self._broker.overload.reason)
         if self._broker.registry.attached >= limits.connections_max:
@@ -500,8 +502,8 @@ class Admission:
     def _answer(self, client: ClientLink, reason_code: ReasonCode) -> None:
         broker = self._broker
         properties: Properties | None = None
-        if broker.draining or reason_code == ReasonCode.QUOTA_EXCEEDED:
-            reference = self._behaviour.server_reference
+        if broker.draining or broker.closed_for or reason_code == ReasonCode.QUOTA_EXCEEDED:
+            reference = broker.other_server
             if reference is not None:
                 reason_code = ReasonCode.USE_ANOTHER_SERVER
                 properties = Properties()

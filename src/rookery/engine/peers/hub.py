@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.committer import Waiter
+from rookery.engine.peers.departed import Departed
 from rookery.engine.peers.items import ACK, Item, ack_item, items_of, u64_at
 from rookery.engine.peers.marks import Marks
 from rookery.engine.peers.receiving import Receiving
-from rookery.engine.peers.remote_node import RemoteNode
+from rookery.engine.peers.remote_node import PEER_FACT, RemoteNode
 from rookery.engine.peers.routes import Routes
 from rookery.engine.peers.stamps import Stamps
 from rookery.engine.peers.syncing import Syncing
@@ -33,22 +34,23 @@ if TYPE_CHECKING:
 NO_TARGETS: Final[tuple[int, ...]] = ()
 CLEARED_MAX: Final = 100_000
 NOT_KEPT: Final = "another node could not be reached, and nothing could be kept for it"
-PEER_FACT: Final = "peer/"
-"""By the name of a node: the number under which our log keeps what it is to get."""
 
 
 class Hub(PeerEvents, Waiter):
     """The other nodes of this one's cluster."""
 
-    def __init__(self, broker: Broker, node_id: str) -> None:
+    def __init__(self, broker: Broker, node_id: str, epoch: int = 1) -> None:
         self.broker = broker
         self.node_id = node_id
+        self.origin = f"{node_id}/{epoch}"
+        """By what others know the messages that our log keeps for them: its positions begin anew with an epoch."""
         self.nodes: dict[str, RemoteNode] = {}
         self.number: int = 1
         """The turn that is open, among those that somebody waits for."""
         self.marks = Marks(broker)
         self.stamps = Stamps(broker.clock, node_id)
         self.routes = Routes(self)
+        self.departed = Departed(self)
         self.syncing = Syncing(self)
         self.cleared: dict[str, int] = {}
         """By topic name: the stamp with which its retained message was cleared, for the last ones."""
@@ -75,17 +77,27 @@ class Hub(PeerEvents, Waiter):
         if node.number == 0:
             node.number = self.broker.committer.new_session_number()
             self._numbers[node.number] = node
-            fact = node.number.to_bytes(8, "big")
+            fact = node.number.to_bytes(8, "big") + node.epoch.to_bytes(8, "big")
             self.broker.committer.group.facts[PEER_FACT + node.node_id] = fact
         return node.number
+
+    def forget_number(self, node: RemoteNode) -> None:
+        """Nothing is kept for a node any more."""
+        self._numbers.pop(node.number, None)
+
+    def know_number(self, node: RemoteNode, number: int) -> None:
+        """Our log keeps messages for a node under this number."""
+        node.number = number
+        self._numbers[number] = node
 
     def restore(self, loaded: Loaded) -> None:
         """Take up what our last process knew of the others; before the log is read."""
         for name, fact in loaded.facts.items():
             if name.startswith(PEER_FACT):
                 node = self.node(name[len(PEER_FACT) :])
-                node.number = int.from_bytes(fact, "big")
-                self._numbers[node.number] = node
+                node.epoch = u64_at(fact, 8)
+                self.know_number(node, u64_at(fact, 0))
+        self.departed.restore(loaded)
         for row in loaded.progress:
             kept_for = self._numbers.get(row.number)
             if kept_for is not None:
@@ -157,6 +169,11 @@ class Hub(PeerEvents, Waiter):
         node = self.node(node_id)
         if node.link is not None:
             node.down()
+        epoch = epoch_of(boot)
+        if node.epoch and epoch > node.epoch:
+            self.departed.leave(node)  # Its cell was adopted meanwhile.
+            node = self.node(node_id)
+        node.epoch = epoch
         node.up(link)
         self.routes.link_changed(node)
         self.syncing.begin(node)
@@ -189,7 +206,7 @@ class Hub(PeerEvents, Waiter):
 
     def adopted_by(self, node: RemoteNode) -> list[RemoteNode]:
         """The nodes whose cells this one has adopted, while anything is kept for them."""
-        return [each for each in self.nodes.values() if each.adopter is node]
+        return [each for each in self.departed.nodes if each.adopter is node]
 
     def begin_turn(self) -> None:
         """Work off what came, as far as this turn has room."""
@@ -220,9 +237,11 @@ class Hub(PeerEvents, Waiter):
     def end_turn(self) -> None:
         """Tell every peer what this turn has for it, and what of its own is done."""
         self.routes.announce()
-        for node in self.nodes.values():
+        for node in (*self.nodes.values(), *self.departed.nodes):
             if node.owed.backlog.count:
                 node.pump()
+        if self.departed.nodes:
+            self.departed.let_go()
         for node in self.nodes.values():
             link = node.link
             if link is None:
@@ -261,3 +280,9 @@ class Hub(PeerEvents, Waiter):
     def waiting_items(self) -> int:
         """How many items peers have not acknowledged."""
         return sum([node.sent - node.done for node in self.nodes.values() if node.link is not None])
+
+
+def epoch_of(boot: str) -> int:
+    """The epoch of a cell that a node's boot name begins with: ``3-9f2c``; 1 where it names none."""
+    epoch = boot.partition("-")[0]
+    return int(epoch) if epoch.isdecimal() else 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rookery.engine.peers.items import (
+    ADOPTED,
+    HANDED,
     KEPT,
     PUBLISH,
     RETAINED,
@@ -50,6 +52,13 @@ class Receiving:
         elif kind == RETAINED:
             entry = self._entry(item.body)
             self._hub.broker.publishing.retain_from_peer(entry.message)
+        elif kind == HANDED:
+            cell, rest = text_of(item.body)
+            origin, rest = text_of(rest)
+            return self._hub.departed.handed(cell, origin, u64_at(rest, 0), self._entry(rest[8:]))
+        elif kind == ADOPTED:
+            cell, rest = text_of(item.body)
+            self._hub.departed.adopted(cell, u64_at(rest, 0), node)
         elif kind == SYNCED:
             node.synced = True
             self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))

@@ -60,6 +60,8 @@ class Syncing:
         link = node.link
         if link is None or link.unsent_bytes > AHEAD_BYTES_MAX:
             return False
+        if sync.at == 0:
+            hub.departed.tell(node)
         stop = min(sync.at + ROUTES_PER_TURN, len(sync.keys))
         for key in sync.keys[sync.at : stop]:
             value = hub.routes.announced.get(key, 0)
