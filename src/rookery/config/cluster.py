@@ -33,6 +33,13 @@ def _host_port(value: str) -> str:
     return value
 
 
+def _printable(value: SecretStr) -> SecretStr:
+    # It goes into headers, where spaces at the ends and other letters do not arrive as they were.
+    if not all("!" <= character <= "~" for character in value.get_secret_value()):
+        raise ValueError("not to be sent in a header")
+    return value
+
+
 def _replicas(value: int) -> int:
     if value not in REPLICAS:
         raise ValueError("no majority")
@@ -124,7 +131,8 @@ class Cluster(Section):
         Annotated[
             SecretStr,
             Field(min_length=16, max_length=1024),
-            Expected("a text of 16 to 1024 characters, the same on all nodes"),
+            AfterValidator(_printable),
+            Expected("16 to 1024 printable ASCII characters without spaces, the same on all nodes"),
         ]
         | None
     ) = None
