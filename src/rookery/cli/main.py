@@ -11,6 +11,7 @@ import typer
 
 from rookery import __version__
 from rookery.cli import acl, audit, backup, ban, config, pub, start, store, sub, tls, user
+from rookery.cli.cluster import app as cluster
 
 app = typer.Typer(
     name="rookery",
@@ -27,6 +28,7 @@ app.add_typer(tls.app, name="tls")
 app.add_typer(acl.app, name="acl")
 app.add_typer(ban.app, name="ban")
 app.add_typer(audit.app, name="audit")
+app.add_typer(cluster.app, name="cluster")
 app.command()(start.start)
 app.command()(pub.pub)
 app.command()(sub.sub)
