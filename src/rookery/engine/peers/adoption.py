@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 ADOPTED_FACT: Final = "adopted/"
 
 
-def deliver_hint(broker: Broker, cell: str, message: Message, share: str) -> None:
+def deliver_hint(broker: Broker, _cell: str, message: Message, share: str) -> None:
     """Give a message to the sessions that came from a cell, as if it were published now."""
     broker.publishing.receive_from_peer(message, share)
