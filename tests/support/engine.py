@@ -142,6 +142,7 @@ class Content:
         self.inbound: set[tuple[int, int]] = set()
         self.outbound: dict[tuple[int, int], OutboundRow] = {}
         self.retained: dict[str, int] = {}
+        self.facts: dict[str, bytes] = {}
         self.next_block = 1
         self.next_number = 1
         self.alive_at_wall = 0.0
@@ -159,6 +160,7 @@ class Content:
         _apply_rows(self.subscriptions, group.subscriptions)
         _apply_rows(self.outbound, group.outbound)
         _apply_rows(self.retained, group.retained)
+        _apply_rows(self.facts, group.facts)
         self.progress.update(group.progress)
         for key, held in group.inbound.items():
             (self.inbound.add if held else self.inbound.discard)(key)
@@ -189,6 +191,7 @@ class Content:
         loaded.inbound = sorted(self.inbound)
         loaded.outbound = list(self.outbound.values())
         loaded.retained = list(self.retained.items())
+        loaded.facts = dict(self.facts)
         loaded.blocks = sorted(self.blocks)
         loaded.next_block = self.next_block
         loaded.next_number = self.next_number

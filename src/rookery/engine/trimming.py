@@ -52,6 +52,8 @@ class Trimmer:
         """What the last step looked at: blocks, positions, sessions, retained topics."""
         self.walks: int = 0
         """How many walks were begun."""
+        self.pauses: int = 0
+        """How many ask that no walk begins: they refer to entries of the log from where no walk looks."""
         self._broker = broker
         self._committer = broker.committer
         self._references = broker.committer.references
@@ -68,6 +70,8 @@ class Trimmer:
         if self._broker.draining:
             return
         if self._stage == RESTING:
+            if self.pauses:
+                return
             references = self._references
             if (
                 references.loose_bytes < self.loose_bytes_min
