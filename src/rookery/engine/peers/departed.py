@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rookery.engine.peers.adoption import ADOPTED_FACT, deliver_hint
-from rookery.engine.peers.items import adopted_item, u64_at
+from rookery.engine.peers.facts import ADOPTED, epoch_of
+from rookery.engine.peers.heirs import deliver_hint
+from rookery.engine.peers.items import (
+    SWITCHED,
+    adopted_item,
+    holding_item,
+    item,
+    text_of,
+    u64_at,
+)
 from rookery.engine.peers.remote_node import PEER_FACT, RemoteNode
+from rookery.mqtt.encode import topic_to_wire
 from rookery.records import Entry, Loaded
 
 if TYPE_CHECKING:
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
 
 DEPARTED_FACT: Final = "departed/"
 """By cell and number: the number, the epoch, and who has adopted it."""
+NO_CELLS: Final[set[str]] = set()
 
 
 class Departed:
@@ -42,8 +52,8 @@ class Departed:
                 hub.know_number(node, u64_at(fact, 0))
                 self.nodes.append(node)
                 self._go_to(node, fact[16:].decode())
-            elif name.startswith(ADOPTED_FACT):
-                self._here[name[len(ADOPTED_FACT) :]] = u64_at(fact, 0)
+            elif name.startswith(ADOPTED):
+                self._here[name.removeprefix(ADOPTED)] = epoch_of(fact)
 
     def leave(self, node: RemoteNode) -> None:
         """A node's cell is, or must have been, adopted: nothing more is kept for it."""
@@ -61,21 +71,43 @@ class Departed:
 
     def adopted_here(self, cell: str, epoch: int) -> None:
         """We have adopted a cell: its sessions are reachable, and the others are told."""
+        hub = self._hub
         self._here[cell] = epoch
         self._adopt(cell, epoch, None)
+        hub.routes.announce()  # Whoever keeps nothing for the cell any more must know where its sessions are.
         data = adopted_item(cell, epoch)
-        for node in self._hub.nodes.values():
+        for node in hub.nodes.values():
             if node.link is not None:
+                node.asleep.add(cell)
                 node.wait_for(node.put(data))
-        self._hub.broker.request_turn()
+        hub.broker.request_turn()
 
     def adopted(self, cell: str, epoch: int, adopter: RemoteNode) -> None:
         """Another node has adopted a cell."""
         if cell != self._hub.node_id:
             self._adopt(cell, epoch, adopter)
+        adopter.put(item(SWITCHED, topic_to_wire(cell)))
+
+    def holding(self) -> bytes:
+        """What we keep, or would keep, for others, as we tell it at the start of a link."""
+        cells = [(node.node_id, node.epoch) for node in self._hub.nodes.values()]
+        cells += [
+            (node.node_id, node.epoch)
+            for node in self.nodes
+            if node.adopter is None and not node.adopted_here
+        ]
+        return holding_item(cells)
+
+    def holds(self, node: RemoteNode, body: bytes) -> None:
+        """A node says what it keeps for others."""
+        while body:
+            cell, body = text_of(body)
+            if u64_at(body, 0) <= self._here.get(cell, -1):
+                node.asleep.add(cell)
+            body = body[8:]
 
     def tell(self, node: RemoteNode) -> None:
-        """Tell a node which cells we have adopted."""
+        """Tell a node which cells we have adopted, when it knows our routes."""
         for cell, epoch in self._here.items():
             if cell != node.node_id:
                 node.put(adopted_item(cell, epoch))
@@ -91,7 +123,10 @@ class Departed:
 
     def deliver(self, cell: str, entry: Entry) -> None:
         """Give a message to the sessions that came from a cell."""
-        deliver_hint(self._hub.broker, cell, entry.message, entry.share)
+        if entry.share:
+            self._hub.broker.publishing.receive_from_peer(entry.message, entry.share, NO_CELLS)
+        else:
+            deliver_hint(self._hub.broker, cell, entry.message)
 
     def let_go(self) -> None:
         """Forget the nodes for which nothing is kept any more."""

@@ -26,6 +26,7 @@ from rookery.mqtt.errors import PeerFault
 from rookery.mqtt.types import ReasonCode
 from rookery.ports import PeerEvents, PeerLink
 from rookery.records import Loaded, encode_message
+from rookery.session.backlog import BacklogWalk
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
@@ -108,6 +109,15 @@ class Hub(PeerEvents, Waiter):
         """The node that a target of a log entry stands for."""
         return self._numbers.get(number)
 
+    def kept_positions(self) -> list[int]:
+        """All entries of our log that are kept for other nodes."""
+        found: list[int] = []
+        for node in (*self.nodes.values(), *self.departed.nodes):
+            backlog = node.owed.backlog
+            found.extend(BacklogWalk(backlog).take(backlog.count))
+            found.extend(node.owed.on_their_way())
+        return found
+
     def entry_of(self, message: Message, share: str) -> bytes:
         """The message as it is told; made once for all nodes that it goes to."""
         if self._entry_of is not message or self._entry_share != share:
@@ -175,6 +185,7 @@ class Hub(PeerEvents, Waiter):
             node = self.node(node_id)
         node.epoch = epoch
         node.up(link)
+        node.put(self.departed.holding())
         self.routes.link_changed(node)
         self.syncing.begin(node)
         self.broker.request_turn()

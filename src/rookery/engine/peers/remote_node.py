@@ -81,6 +81,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.adopter: RemoteNode | None = None
         """Who has adopted its cell and gets what is kept for it; ``None`` is not known, or ourselves."""
         self.adopted_here: bool = False
+        self.asleep: set[str] = set()
+        """Cells we have adopted of which it keeps messages itself: what it tells is not for their sessions."""
         self._told: deque[Told] = deque()
         self._kept_told: deque[tuple[int, int]] = deque()
         """Item and position of kept messages told and not acknowledged."""
@@ -292,6 +294,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.link = link
         self.attached = True
         self.synced = False
+        self.asleep.clear()
         self.sent = self.done = self.received = self.acknowledged = 0
         self.outbox.clear()
         self.outbox_bytes = 0

@@ -60,8 +60,6 @@ class Syncing:
         link = node.link
         if link is None or link.unsent_bytes > AHEAD_BYTES_MAX:
             return False
-        if sync.at == 0:
-            hub.departed.tell(node)
         stop = min(sync.at + ROUTES_PER_TURN, len(sync.keys))
         for key in sync.keys[sync.at : stop]:
             value = hub.routes.announced.get(key, 0)
@@ -75,5 +73,6 @@ class Syncing:
                 node.put(item(RETAINED, hub.entry_of(message, "")))
         if not sync.cursor.done:
             return False
+        hub.departed.tell(node)
         node.wait_for(node.put(item(SYNCED, b"")))
         return True
