@@ -20,6 +20,7 @@ WHOLE_PACKAGES = ("mqtt", "session", "routing", "actors")
 SINGLE_MODULES = (
     "message",
     "records",
+    "records_wire",
     "auth/anonymous",
     "auth/chain",
     "auth/users",
