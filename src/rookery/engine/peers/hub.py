@@ -288,6 +288,16 @@ class Hub(PeerEvents, Waiter):
     def room(self) -> None:
         """Nothing here waits for room."""
 
+    def is_linked(self, node_id: str) -> bool:
+        """Whether there is a link to a node."""
+        node = self.nodes.get(node_id)
+        return node is not None and node.link is not None
+
+    def is_synced(self, node_id: str) -> bool:
+        """Whether a node has told all that its sessions ask for."""
+        node = self.nodes.get(node_id)
+        return node is not None and node.synced
+
     def waiting_items(self) -> int:
         """How many items peers have not acknowledged."""
         return sum([node.sent - node.done for node in self.nodes.values() if node.link is not None])
