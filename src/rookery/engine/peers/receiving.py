@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rookery.engine.peers.items import (
+    CLAIM,
+    CLAIMED,
     KEPT,
     PUBLISH,
     RETAINED,
@@ -53,6 +55,10 @@ class Receiving:
         elif kind == SYNCED:
             node.synced = True
             self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))
+        elif kind == CLAIM:
+            self._hub.claims.asked(node, item.body)
+        elif kind == CLAIMED:
+            self._hub.claims.answered(node, item.body)
         else:
             raise MalformedPacket(f"there is no item of kind {kind}")
         return 0

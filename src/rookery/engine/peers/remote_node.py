@@ -51,6 +51,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.hub = hub
         self.node_id = node_id
         self.link: PeerLink | None = None
+        self.member: bool = False
+        """Whether it may have sessions that nobody has adopted."""
         self.synced: bool = False
         """Whether the link has told all routes and retained messages of the other."""
         self.routes: dict[str, int] = {}
