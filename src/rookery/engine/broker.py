@@ -267,6 +267,8 @@ class Broker:
             if actor.client is not None:
                 actor.set_will(None)  # The client did nothing wrong and may be back at once.
                 actor.client.disconnect(reason_code, END_SHUTDOWN, "")
+        if self.peers is not None:
+            self.peers.claims.drain()
 
     def send_away(self, count: int) -> int:
         """Send up to so many clients to another node, and tell how many that were.
@@ -346,6 +348,12 @@ class Broker:
             listener=client.listener,
             version=client.link.version,
             session_present=present,
+        )
+
+    def log_taken_over(self, client: ClientLink, client_id: str, node_id: str) -> None:
+        """A client has come to another node."""
+        self._log.info(
+            "client_taken_over", client_id=client_id, address=client.address, node=node_id
         )
 
     def log_disconnect(self, client: ClientLink, client_id: str, reason: str) -> None:

@@ -261,6 +261,8 @@ class Stats:
         """Those of them that our own log kept until the other node had them."""
         self.messages_from_peers: int = 0
         """Messages that other nodes told."""
+        self.claims_asked: int = 0
+        """CONNECTs for whose client id the other nodes were asked."""
         self.dropped: dict[str, int] = dict.fromkeys(DROP_REASONS, 0)
 
         self.connections_total: int = 0

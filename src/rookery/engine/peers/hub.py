@@ -8,10 +8,11 @@ it, told it. ``Broker.forwarded`` is the last turn of which that is so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.committer import Waiter
+from rookery.engine.peers.claims import Claims
 from rookery.engine.peers.departed import Departed
 from rookery.engine.peers.items import ACK, Item, ack_item, items_of, u64_at
 from rookery.engine.peers.marks import Marks
@@ -56,6 +57,8 @@ class Hub(PeerEvents, Waiter):
         self.cleared: dict[str, int] = {}
         """By topic name: the stamp with which its retained message was cleared, for the last ones."""
         self.receiving = Receiving(self)
+        self.claims = Claims(self)
+        self._members_known: bool = False
         self._numbers: dict[int, RemoteNode] = {}
         self._promised: bool = False
         self._waiters: dict[int, list[ClientLink]] = {}
@@ -72,6 +75,26 @@ class Hub(PeerEvents, Waiter):
             node = RemoteNode(self, node_id)
             self.nodes[node_id] = node
         return node
+
+    def set_members(self, node_ids: Collection[str]) -> None:
+        """Say whose sessions are their own: the nodes of the cluster whose cells nobody has adopted.
+
+        A node stops being a member when another has all its sessions, not before. Until this is
+        called for the first time those that have a link are members.
+        """
+        self._members_known = True
+        for node_id in node_ids:
+            if node_id != self.node_id:
+                self.node(node_id)
+        left = False
+        for node in self.nodes.values():
+            member = node.node_id in node_ids
+            left |= node.member and not member
+            node.member = member
+        if left:
+            self.broker.read_clock()
+            self.claims.member_left()
+        self.broker.request_turn()
 
     def number_of(self, node: RemoteNode) -> int:
         """The number under which our log keeps what a node is to get."""
@@ -186,6 +209,9 @@ class Hub(PeerEvents, Waiter):
         node.epoch = epoch
         node.up(link)
         node.put(self.departed.holding())
+        if not self._members_known:
+            node.member = True
+        self.claims.link_up(node)
         self.routes.link_changed(node)
         self.syncing.begin(node)
         self.broker.request_turn()
@@ -196,6 +222,9 @@ class Hub(PeerEvents, Waiter):
         if node is not None and node.link is not None:
             self.broker.read_clock()
             node.down()
+            if not self._members_known:
+                node.member = False
+            self.claims.link_down(node)
             for other in self.adopted_by(node):
                 other.take_back_kept()
             self.receiving.link_lost(node)
@@ -247,6 +276,7 @@ class Hub(PeerEvents, Waiter):
 
     def end_turn(self) -> None:
         """Tell every peer what this turn has for it, and what of its own is done."""
+        self.claims.end_turn()
         self.routes.announce()
         for node in (*self.nodes.values(), *self.departed.nodes):
             if node.owed.backlog.count:

@@ -26,7 +26,9 @@ RETAINED: Final = 4
 SYNCED: Final = 5
 """All routes and retained messages of the sender have been told."""
 CLAIM: Final = 6
+"""u64 number of the question, u64 ticket, u8 clean start, the key of a session (the rest)."""
 CLAIMED: Final = 7
+"""u64 number of the question, u8 answer."""
 RELAY: Final = 8
 """All of a client whose session is on another node: see ``rookery.engine.peers.relay``."""
 ADOPTED: Final = 9

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rookery.engine.peers.items import (
     ADOPTED,
+    CLAIM,
+    CLAIMED,
     HANDED,
     HOLDING,
     KEPT,
@@ -68,6 +70,10 @@ class Receiving:
         elif kind == SYNCED:
             node.synced = True
             self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))
+        elif kind == CLAIM:
+            self._hub.claims.asked(node, item.body)
+        elif kind == CLAIMED:
+            self._hub.claims.answered(node, item.body)
         else:
             raise MalformedPacket(f"there is no item of kind {kind}")
         return 0

@@ -55,6 +55,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.epoch: int = 0
         """That of its cell; a node whose cell was adopted comes back with a higher one."""
         self.link: PeerLink | None = None
+        self.member: bool = False
+        """Whether it may have sessions that nobody has adopted."""
         self.synced: bool = False
         """Whether the link has told all routes and retained messages of the other."""
         self.routes: dict[str, int] = {}
