@@ -15,7 +15,9 @@ class Killed(Exception):
     """The adopting node was stopped in the middle."""
 
 
-def neighbour(dead: FakeStore, at_once: bool = True, after_seconds: float = 1.0, **changed) -> Engine:
+def neighbour(
+    dead: FakeStore, at_once: bool = True, after_seconds: float = 1.0, **changed
+) -> Engine:
     """Another node, some time after the last moment of the one that died."""
     assert dead.clock is not None
     clock = FakeClock(now=90_000.0, wall=dead.clock.wall() + after_seconds)
@@ -62,9 +64,7 @@ async def _adopt(
     reachable: Callable[[], None] | None,
     bounds: dict[str, int],
 ) -> Summary:
-    adoption = Adoption(
-        engine.broker, cell, EPOCH, await dead.open(), dead.read_blocks, reachable
-    )
+    adoption = Adoption(engine.broker, cell, EPOCH, await dead.open(), dead.read_blocks, reachable)
     adoption.slices.work_max = work_max
     for name, value in bounds.items():
         setattr(adoption.slices, name, value)
