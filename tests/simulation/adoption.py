@@ -43,6 +43,8 @@ class AdoptingWorld(World):
         if self._owed_to_bystander(engine) != before:
             raise Broken("a session of the adopting node was given what it had its copy of")
         engine.broker.registry.end_session(engine.broker.registry.actors[BYSTANDER])
+        engine.wait(1)
+        engine.complete_all()
         self._use(engine)
 
     def _use(self, engine: Engine) -> None:
@@ -90,11 +92,9 @@ class AdoptingWorld(World):
         left = survivor_of(store)
         left.crash(0)
         engine = Engine.restart(left, **LIMITS)
-        while left.waiting:
-            engine.complete()
+        engine.complete_all()
         engine.wait(1)
-        while left.waiting:
-            engine.complete()
+        engine.complete_all()
         if left.content.sessions.keys() != sessions.keys() or left.content.facts:
             raise Broken(f"left: {left.content.sessions} {left.content.facts}")
         return engine

@@ -174,8 +174,10 @@ class Adoption:
             for when in (actor.will_at, actor.expires_at):
                 if when is not None:
                     broker.timers.at(max(when, broker.now), actor)
-        for written, granted in list(actor.session.subscriptions.items()):
-            if granted.share is None and granted.began < self._reached and not actor.ended:
+        subscriptions = actor.session.subscriptions
+        for written in list(subscriptions):
+            granted = subscriptions.get(written)  # Its client may be back, and change them.
+            if granted is not None and granted.share is None and granted.began < self._reached:
                 granted.began = self._reached
                 broker.subscribing.keep(actor, written, granted)
             if self.slices.spend(2):
