@@ -37,6 +37,8 @@ class Departed:
         self._hub = hub
         self.nodes: list[RemoteNode] = []
         """For whom something is kept."""
+        self._gone: dict[str, int] = {}
+        """By cell: the highest epoch in which anybody has adopted it."""
         self._here: dict[str, int] = {}
         """By cell: the epoch in which we have adopted it."""
 
@@ -54,6 +56,11 @@ class Departed:
                 self._go_to(node, fact[16:].decode())
             elif name.startswith(ADOPTED):
                 self._here[name.removeprefix(ADOPTED)] = epoch_of(fact)
+                self._gone[name.removeprefix(ADOPTED)] = epoch_of(fact)
+
+    def is_gone(self, cell: str, epoch: int) -> bool:
+        """Whether the sessions that a cell had in an epoch are with another node."""
+        return epoch <= self._gone.get(cell, -1)
 
     def leave(self, node: RemoteNode) -> None:
         """A node's cell is, or must have been, adopted: nothing more is kept for it."""
@@ -139,6 +146,7 @@ class Departed:
 
     def _adopt(self, cell: str, epoch: int, adopter: RemoteNode | None) -> None:
         hub = self._hub
+        self._gone[cell] = max(epoch, self._gone.get(cell, 0))
         present = hub.nodes.get(cell)
         if present is not None and present.epoch <= epoch:
             if present.link is not None:
@@ -149,6 +157,8 @@ class Departed:
                 name = hub.node_id if adopter is None else adopter.node_id
                 self._go_to(node, name)
                 self._note(node, name)
+        if present is not None and present.departed:
+            hub.claims.member_left()
         hub.broker.request_turn()
 
     def _go_to(self, node: RemoteNode, adopter: str) -> None:

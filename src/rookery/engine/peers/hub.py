@@ -8,7 +8,7 @@ it, told it. ``Broker.forwarded`` is the last turn of which that is so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.committer import Waiter
@@ -76,13 +76,18 @@ class Hub(PeerEvents, Waiter):
             self.nodes[node_id] = node
         return node
 
-    def set_members(self, node_ids: Collection[str]) -> None:
-        """Say whose sessions are their own: the nodes of the cluster whose cells nobody has adopted.
+    def set_members(self, epochs: Mapping[str, int]) -> None:
+        """Say whose sessions are their own: the nodes whose cells nobody has adopted, and their epochs.
 
         A node stops being a member when another has all its sessions, not before. Until this is
         called for the first time those that have a link are members.
         """
         self._members_known = True
+        node_ids = {
+            node_id
+            for node_id, epoch in epochs.items()
+            if not self.departed.is_gone(node_id, epoch)
+        }
         for node_id in node_ids:
             if node_id != self.node_id:
                 self.node(node_id)
@@ -323,10 +328,11 @@ class Hub(PeerEvents, Waiter):
         node = self.nodes.get(node_id)
         return node is not None and node.link is not None
 
-    def is_synced(self, node_id: str) -> bool:
-        """Whether a node has told all that its sessions ask for."""
-        node = self.nodes.get(node_id)
-        return node is not None and node.synced
+    def not_synced(self) -> list[str]:
+        """The members that have not told all that their sessions ask for."""
+        return sorted(
+            [name for name, node in self.nodes.items() if node.member and not node.synced]
+        )
 
     def waiting_items(self) -> int:
         """How many items peers have not acknowledged."""

@@ -109,7 +109,7 @@ class TestWhoComesFirst:
     def test_one_that_has_gone_keeps_nobody_waiting(self):
         cluster = Cluster("a", "b", "c")
         for engine in cluster.engines.values():
-            hub_of(engine).set_members("abc")
+            hub_of(engine).set_members(dict.fromkeys("abc", 1))
         cluster.cut("a", "c")
         first = cluster.begin("a", "c")
         second = cluster.begin("b", "c")
@@ -129,7 +129,7 @@ class TestWhoComesFirst:
 class TestAMemberWithoutALink:
     def test_is_waited_for(self):
         cluster = Cluster("a", "b")
-        hub_of(cluster.engines["a"]).set_members("ab")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("ab", 1))
         old = cluster.connect("b", "c")
         cluster.cut("a", "b")
         peer, told = cluster.connect_more("a", "c")
@@ -140,16 +140,16 @@ class TestAMemberWithoutALink:
 
     def test_is_not_when_it_is_none_any_more(self):
         cluster = Cluster("a", "b")
-        hub_of(cluster.engines["a"]).set_members("ab")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("ab", 1))
         cluster.cut("a", "b")
         peer, told = cluster.connect_more("a", "c")
         assert told == []
-        hub_of(cluster.engines["a"]).set_members("a")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("a", 1))
         assert cluster.taken(peer) == ["CONNACK"]
 
     def test_is_not_for_longer_than_a_connect_may_take(self):
         cluster = Cluster("a", "b")
-        hub_of(cluster.engines["a"]).set_members("ab")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("ab", 1))
         cluster.cut("a", "b")
         peer, _ = cluster.connect_more("a", "c")
         cluster.engines["a"].wait(11)
@@ -158,21 +158,21 @@ class TestAMemberWithoutALink:
 
     def test_that_is_none_any_more_makes_all_others_asked_again(self):
         cluster = Cluster("a", "b", "c")
-        hub_of(cluster.engines["a"]).set_members("abc")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("abc", 1))
         cluster.kill("c")
         peer, told = cluster.connect_more("a", "c")
         assert told == []
         # b has said that it has nothing; then it takes over what c had.
         registry = cluster.engines["b"].broker.registry
         registry.restore("c", cluster.connect("b", "d").actor.principal)
-        hub_of(cluster.engines["a"]).set_members("ab")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("ab", 1))
         assert cluster.taken(peer) == ["CONNACK"]
         assert sessions(cluster) == ["a"]
 
     def test_is_asked_again_for_it_may_have_begun_anew(self):
         cluster = Cluster("a", "b", "c")
         for engine in cluster.engines.values():
-            hub_of(engine).set_members("abc")
+            hub_of(engine).set_members(dict.fromkeys("abc", 1))
         cluster.cut("a", "c")
         peer, told = cluster.connect_more("a", "c")
         assert told == []
