@@ -73,7 +73,7 @@ class Acceptor(ClusterServicer):
         if self._handshakes >= HANDSHAKES_MAX:
             raise Refusal(Reason.BUSY, f"{HANDSHAKES_MAX} handshakes are under way")
         self._handshakes += 1
-        hello = Hello()
+        hello, accepted = Hello(), False
         stream: Stream | None = None
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
@@ -92,6 +92,7 @@ class Acceptor(ClusterServicer):
                 self._peers.enter(stream)
                 mac = proof(secret, "acceptor", hello, own)
                 await wire.write(Frame(accepted=Accepted(mac=mac)))
+                accepted = True
         except Refusal as refusal:
             self._met(hello, context.peer(), refusal, "cluster_peer_refused")
             raise
@@ -102,6 +103,8 @@ class Acceptor(ClusterServicer):
             raise
         finally:
             self._handshakes -= 1
+            if stream is not None and not accepted:
+                stream.end("the handshake was not completed")
         self._problems.over(f"from {hello.node_id}")
         return stream
 

@@ -15,7 +15,7 @@ from rookery.cluster.proto.cluster_pb2_grpc import ClusterStub
 from rookery.cluster.refusals import Reason, Refusal, refusal_in, shown
 from rookery.cluster.security import Credentials, LinkSecurity
 from rookery.cluster.stream import Stream
-from rookery.cluster.wire import DialledWire, Wire, WireBroken
+from rookery.cluster.wire import DialledWire, Wire, WireBroken, is_cancelled
 
 HANDSHAKE_SECONDS: Final = 3.0
 PAUSE_SECONDS_MIN: Final = 0.1
@@ -83,13 +83,12 @@ class Dialler:
         tls = self._security.tls
         name = node_id if tls is not None and tls.names == "node" else None
         channel = open_channel(address, self._credentials, name)
-        opened = False
+        stream: Stream | None = None
         try:
             call = ClusterStub(channel).Frames()
             try:
                 async with asyncio.timeout(HANDSHAKE_SECONDS):
                     stream = await self._shake_hands(DialledWire(call), node_id)
-                opened = True
                 self._peers.open(stream)
                 await stream.run()
             finally:
@@ -106,9 +105,15 @@ class Dialler:
             else:
                 text = shown(broken.text)
                 self._met(node_id, address, text, "unreachable", "cluster_peer_unreachable")
+        except asyncio.CancelledError:
+            # A timeout that ends while its work does leaves one behind, which must not be the end of dialling.
+            if is_cancelled():
+                raise
         finally:
+            if stream is not None:
+                stream.end("the connection was lost")
             await channel.close()
-        return opened
+        return stream is not None
 
     def _met(self, node_id: str, address: str, text: str, reason: str, event: str) -> None:
         full = f"no link to node {node_id} at {address}: {text}"

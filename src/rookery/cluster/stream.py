@@ -26,8 +26,6 @@ SILENT_SECONDS: Final = 1.5
 PULSE_SECONDS: Final = 0.125
 UNSENT_BYTES_MAX: Final = 512 * 1024 * 1024
 """The engine stops far below; this is what keeps a peer that takes nothing from costing the node its memory."""
-CANCELLED: Final = "the stream was cancelled"
-"""gRPC raises ``CancelledError`` when the other side gave up, too."""
 
 
 class Stream:
@@ -124,9 +122,6 @@ class Stream:
             self.end(shown(broken.text))
         except BadFraming as fault:
             self.end(f"bad frames: {fault}")
-        except asyncio.CancelledError:
-            self.end(CANCELLED)
-            raise
 
     async def _write(self) -> None:
         try:
@@ -145,9 +140,6 @@ class Stream:
                 self._unsent_bytes -= taken
         except WireBroken as broken:
             self.end(shown(broken.text))
-        except asyncio.CancelledError:
-            self.end(CANCELLED)
-            raise
 
     async def _pulse(self) -> None:
         before = self._clock.monotonic()

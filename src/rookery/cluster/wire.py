@@ -1,12 +1,16 @@
 """Both ends of gRPC's stream alike: read a frame, write a frame, and one error for all ways in which it breaks."""
 
 import asyncio
-from typing import Final, Protocol
+from collections.abc import Awaitable
+from typing import Final, Protocol, TypeVar
 
 import grpc
 
 from rookery.cluster.proto.cluster_pb2 import Frame
 
+T = TypeVar("T")
+
+ENDED: Final = "the other side ended the stream"
 BROKEN: Final = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
 
 DialledCall = grpc.aio.StreamStreamCall[Frame, Frame]
@@ -16,10 +20,9 @@ AcceptedCall = grpc.aio.ServicerContext[Frame, Frame]
 class WireBroken(Exception):
     """The stream is gone; the text is the status of the other side, or what gRPC says of the connection."""
 
-    def __init__(self, text: str, code: grpc.StatusCode | None = None) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
-        self.code = code
 
 
 class Wire(Protocol):
@@ -40,20 +43,11 @@ class DialledWire:
 
     async def read(self) -> Frame:
         """The next frame."""
-        try:
-            found = await self._call.read()
-        except BROKEN as error:
-            raise _broken(error) from None
-        if not isinstance(found, Frame):
-            raise WireBroken("the other side ended the stream")
-        return found
+        return await _next(self._call.read())
 
     async def write(self, frame: Frame) -> None:
         """Send."""
-        try:
-            await self._call.write(frame)
-        except BROKEN as error:
-            raise _broken(error) from None
+        await _unbroken(self._call.write(frame))
 
 
 class AcceptedWire:
@@ -64,23 +58,34 @@ class AcceptedWire:
 
     async def read(self) -> Frame:
         """The next frame."""
-        try:
-            found = await self._call.read()
-        except BROKEN as error:
-            raise _broken(error) from None
-        if not isinstance(found, Frame):
-            raise WireBroken("the other side ended the stream")
-        return found
+        return await _next(self._call.read())
 
     async def write(self, frame: Frame) -> None:
         """Send."""
-        try:
-            await self._call.write(frame)
-        except BROKEN as error:
-            raise _broken(error) from None
+        await _unbroken(self._call.write(frame))
 
 
-def _broken(error: BaseException) -> WireBroken:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return WireBroken(error.details() or error.code().name, error.code())
-    return WireBroken(str(error) or type(error).__name__)
+def is_cancelled() -> bool:
+    """Whether this task is, when ``CancelledError`` came: gRPC raises it for what the other side cancelled, too."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _next(reading: Awaitable[object]) -> Frame:
+    found = await _unbroken(reading)
+    if not isinstance(found, Frame):
+        raise WireBroken(ENDED)
+    return found
+
+
+async def _unbroken(work: Awaitable[T]) -> T:
+    try:
+        return await work
+    except grpc.aio.AioRpcError as error:
+        raise WireBroken(error.details() or error.code().name) from None
+    except BROKEN as error:
+        raise WireBroken(str(error) or type(error).__name__) from None
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        raise WireBroken(ENDED) from None
