@@ -122,8 +122,9 @@ async def _connected(stack: AsyncExitStack, plan: Plan, address: tuple[str, int]
         return str(error)
     except OSError as error:
         # What asyncio adds is the address, which is told anyway.
-        known = error.errno is not None and error.errno > 0
-        return os.strerror(error.errno).lower() if known else (error.strerror or str(error))
+        if error.errno is not None and error.errno > 0:
+            return os.strerror(error.errno).lower()
+        return error.strerror or str(error)
 
 
 class _Pair:

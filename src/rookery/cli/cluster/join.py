@@ -106,13 +106,12 @@ def joined_text(before: str, wanted: Wanted) -> tuple[str, bool]:
     import yaml
 
     try:
-        settings = yaml.safe_load(before)
+        settings = yaml.safe_load(before) or {}
     except yaml.YAMLError:
-        # Loading the text will tell what is wrong and where.
-        return before + _dump(joined({}, wanted)), False
-    if settings is None:
-        settings = {}
-    if not isinstance(settings, dict) or not {"broker", "cluster"} & settings.keys():
+        settings = None
+    if not isinstance(settings, dict):
+        return before, False  # Loading it will tell what is wrong and where.
+    if not {"broker", "cluster"} & settings.keys():
         # What is added at the end leaves what people wrote above it as it is.
         text = before if before.endswith("\n") or not before else before + "\n"
         return text + _dump(joined({}, wanted)), False
