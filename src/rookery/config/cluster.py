@@ -93,7 +93,8 @@ class Nats(Section):
     """The port by which the NATS servers of the nodes reach each other, at `cluster.host`."""
     routes: Annotated[tuple[HostPort, ...], BeforeValidator(comma_list), Strict(False)] = ()
     """The route ports of the other nodes' NATS servers; an empty list stands for the hosts of
-    `broker.peer_nodes`, each with this `route_port`."""
+    `broker.peer_nodes`, each with this `route_port`. Peers on the same machine have others, so it must name
+    them."""
     directory: FilePath | None = None
     """Where the NATS server keeps its streams; at null `nats` in the directory of the store. A relative path
     starts at the configuration file."""
@@ -232,6 +233,15 @@ def _identity_problems(cluster: Cluster, around: Surroundings) -> Iterator[Probl
 
 def _address_problems(cluster: Cluster, around: Surroundings) -> Iterator[Problem]:
     others = [peer for peer in around.peers if not is_loopback(host_of(peer))]
+    nats = cluster.nats
+    if len(others) < len(around.peers) and not nats.routes and not nats.urls:
+        yield (
+            ("cluster", "nats", "routes"),
+            (
+                f"is missing: peers on this machine have other route ports than this node ({nats.route_port}); "
+                "name them, as 127.0.0.1:6223"
+            ),
+        )
     away = others[0] if others else None
     if away is None and cluster.discovery != "static":
         away = f"those that discovery {cluster.discovery} finds"

@@ -73,7 +73,7 @@ def cluster_routes(admin: ClusterAdmin | None, secret: str | None) -> list[BaseR
 
 def _check_caller(request: Request, secret: str | None) -> None:
     # The secret alone would do, were it not that it would cross a network in clear.
-    if request.client is None or not _is_loopback(request.client.host):
+    if not _is_here(request):
         raise _Answered(403, "this is for commands on the node's own machine")
     if secret is None:
         raise _Answered(403, "cluster.secret is not set, so nobody can show that they know it")
@@ -81,6 +81,15 @@ def _check_caller(request: Request, secret: str | None) -> None:
     known = hmac.compare_digest(token.encode("latin-1"), secret.encode())
     if kind.lower() != "bearer" or not known:
         raise _Answered(401, "the cluster's secret is needed, as Authorization: Bearer <secret>")
+
+
+def _is_here(request: Request) -> bool:
+    """Whether the request comes from this machine: from a loopback address, or the one it came to."""
+    if request.client is None:
+        return False
+    host = request.client.host
+    server = request.scope.get("server")
+    return _is_loopback(host) or (server is not None and server[0] == host)
 
 
 def _is_loopback(host: str) -> bool:

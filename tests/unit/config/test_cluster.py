@@ -40,24 +40,33 @@ def test_a_node_is_on_its_own_by_default():
 
 
 class TestOneMachine:
+    ROUTES = "127.0.0.1:6223,127.0.0.1:6224"
+
     def test_nodes_of_one_machine_need_nothing_but_their_ports(self):
-        config = Config.model_validate(data(peer_nodes="localhost:8083, 127.0.0.1:8085"))
+        cluster = {"nats": {"routes": self.ROUTES}}
+        config = Config.model_validate(data(cluster, peer_nodes="localhost:8083, 127.0.0.1:8085"))
         assert config.seeds == ("localhost:8083", "127.0.0.1:8085")
-        assert config.nats_routes == ("localhost:6222", "127.0.0.1:6222")
+        assert config.nats_routes == ("127.0.0.1:6223", "127.0.0.1:6224")
         assert warnings(config) == []
 
-    def test_a_peer_without_a_port_has_that_of_this_node(self):
-        config = Config.model_validate(data(peer_nodes="[::1], localhost", grpc_port=9))
-        assert config.seeds == ("[::1]:9", "localhost:9")
-        assert config.nats_routes == ("[::1]:6222", "localhost:6222")
-
-    def test_routes_that_are_given_stand_as_they_are(self):
-        routes = {"nats": {"routes": "127.0.0.1:6223,127.0.0.1:6224"}}
-        config = Config.model_validate(data(routes, peer_nodes="127.0.0.1"))
-        assert config.nats_routes == ("127.0.0.1:6223", "127.0.0.1:6224")
+    def test_a_route_to_itself_leads_nowhere(self):
+        assert (
+            "have other route ports than this node (6222)"
+            in (refused({}, peer_nodes="localhost:8083")["cluster.nats.routes"])
+        )
+        urls = {"nats": {"urls": "nats://localhost:4222"}}
+        assert Config.model_validate(data(urls, peer_nodes="localhost:8083"))
 
 
 class TestSeveralMachines:
+    def test_addresses_are_made_from_the_peers(self):
+        cluster = {"secret": SECRET, "host": "::"}
+        config = Config.model_validate(
+            data(cluster, node_id="a", peer_nodes="[fd00::2], other:7", grpc_port=9)
+        )
+        assert config.seeds == ("[fd00::2]:9", "other:7")
+        assert config.nats_routes == ("[fd00::2]:6222", "other:6222")
+
     def test_what_they_need(self):
         told_now = refused({}, peer_nodes="10.0.0.2,10.0.0.3")
         assert set(told_now) == {"broker.node_id", "cluster.secret", "cluster.host"}
@@ -134,7 +143,8 @@ class TestNats:
             Config.model_validate(data({"nats": {"replicas": 2}}))
 
     def test_fewer_servers_than_replicas(self):
-        (warning,) = told(peer_nodes="localhost:8083")
+        one = {"nats": {"routes": "localhost:1"}}
+        (warning,) = told(one, peer_nodes="localhost:8083")
         assert warning.startswith(
             "cluster.nats.replicas is 3, and the configuration tells of 2 NATS"
         )
@@ -161,10 +171,11 @@ def test_the_store_is_always_replicated():
 
 
 def test_the_ports_of_a_cluster_clash_with_others_only_in_one():
+    routes = {"nats": {"routes": "localhost:1"}}
     ports = {"mqtt_port": 8081, "peer_nodes": "localhost,localhost:1"}
     listeners = [{"type": "tcp", "host": "127.0.0.1", "port": 8081}]
     with pytest.raises(ValidationError) as caught:
-        Config.model_validate({**data(**ports), "listeners": listeners})
+        Config.model_validate({**data(routes, **ports), "listeners": listeners})
     assert "is port 8081, which listeners.0.port has already" in str(caught.value)
     with pytest.raises(ValidationError) as caught:
         Config.model_validate(data({"nats": {"port": 6222}}))

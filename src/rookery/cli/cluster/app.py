@@ -2,7 +2,7 @@
 
 import typer
 
-from rookery.cli.cluster import up
+from rookery.cli.cluster import acts, join, show, up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -10,3 +10,10 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command()(up.down)
+app.command()(show.status)
+app.command()(show.topology)
+app.command()(join.join)
+app.command()(acts.leave)
+app.command()(acts.evacuate)
+app.command("force-leave")(acts.force_leave)
+app.command()(acts.rebalance)

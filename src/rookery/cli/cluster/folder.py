@@ -109,6 +109,13 @@ class Folder:
             os.close(self._lock)
             self._lock = None
 
+    def secret(self) -> str:
+        """The cluster's secret."""
+        try:
+            return self.secret_file.read_text().strip()
+        except OSError as error:
+            raise FolderFault(f"{self.secret_file} cannot be read: {error.strerror}") from None
+
     def read(self) -> State | None:
         """What is there; ``None`` where no cluster ever was."""
         try:
