@@ -5,7 +5,8 @@ from typing import Any
 
 from rookery.engine.peers.hub import Hub
 from rookery.mqtt.packets import Packet, Subscribe, SubscriptionRequest
-from tests.support.engine import Engine, FakeClock, FakeStore, Peer, said
+from rookery.mqtt.types import V5
+from tests.support.engine import Engine, FakeClock, FakeStore, Peer, connect, said
 
 
 class FakeLink:
@@ -99,10 +100,23 @@ class Cluster:
                 return
         raise AssertionError("the cluster does not come to rest")
 
-    def connect(self, name: str, client_id: str, *args: Any, **options: Any) -> Peer:
+    def connect(self, name: str, client_id: str, version: int = V5, **asked: Any) -> Peer:
         """A client at one node."""
-        peer = self.engines[name].connect(client_id, *args, **options)
-        self.settle()
+        peer, told = self.connect_more(name, client_id, version, **asked)
+        assert told in (["CONNACK"], ["CONNACK present"])
+        return peer
+
+    def connect_more(
+        self, name: str, client_id: str, version: int = V5, **asked: Any
+    ) -> tuple[Peer, list[str]]:
+        """A client that asked to be let in at one node, and what it got, in brief."""
+        peer = self.begin(name, client_id, version, **asked)
+        return peer, self.taken(peer)
+
+    def begin(self, name: str, client_id: str, version: int = V5, **asked: Any) -> Peer:
+        """A client whose CONNECT has reached its node, and no more."""
+        peer = self.engines[name].peer(version)
+        peer.engine.turn((peer, peer.encode(connect(client_id, version, **asked))))
         return peer
 
     def send(self, peer: Peer, *packets: Packet) -> list[str]:

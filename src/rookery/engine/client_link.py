@@ -52,6 +52,7 @@ from rookery.ports import Decision
 if TYPE_CHECKING:
     from rookery.engine.addresses import Address
     from rookery.engine.broker import Broker
+    from rookery.engine.elsewhere import Elsewhere
     from rookery.engine.gate import Quota
     from rookery.engine.session_actor import SessionActor
     from rookery.engine.subscribing import Filters
@@ -120,6 +121,8 @@ class ClientLink(Timed, Waiter):
         self._held_next: int = 0
         self.pace: Pace | None = None
         """What bounds how fast it is read from; ``None`` where nothing does."""
+        self.elsewhere: Elsewhere | None = None
+        """What other nodes have to do with it."""
         self.quota: Quota | None = None
         """Where its listener counts it."""
         self.visitor: Address | None = None
@@ -460,7 +463,9 @@ class ClientLink(Timed, Waiter):
         if pace is not None:
             go_on_at_pace(self, pace, now)
         if self.actor is None:
-            if now >= self.connect_by:
+            if self.elsewhere is not None:
+                self.elsewhere.due(self, now)
+            elif now >= self.connect_by:
                 self.broker.log_refusal(
                     self, "connect_deadline", "no CONNECT was completed in time"
                 )
@@ -533,7 +538,7 @@ class ClientLink(Timed, Waiter):
             self.link.take_output()  # It comes after what is held back, and goes with it.
         if self.actor is not None and not self._connack_held():  # [MQTT-3.14.0-1]
             properties: Properties | None = None
-            reference = self.broker.settings.behaviour.server_reference
+            reference = self.broker.other_server
             if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
                 properties = Properties()
                 properties.server_reference = reference
@@ -566,6 +571,10 @@ class ClientLink(Timed, Waiter):
         self._held_output = None  # What is not durable is not acknowledged.
         self._give_up_deadlines()
         self.io.close()
+        elsewhere = self.elsewhere
+        if elsewhere is not None:
+            self.elsewhere = None
+            elsewhere.ended(self, reason)
         actor = self.actor
         if actor is not None:
             self.actor = None
