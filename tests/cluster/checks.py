@@ -169,7 +169,7 @@ def wills(history: History, watchers: Iterable[str], until: float) -> list[Viola
         came: dict[str, list[Arrival]] = {}
         for arrival in history.arrivals.get(watcher, ()):
             came.setdefault(arrival.stream.topic, []).append(arrival)
-        for each in history.testaments.values():
+        for each in history.last_wills.values():
             at = [arrival.at for arrival in came.get(each.topic, ())]
             times = ", ".join(f"{one:.3f} s" for one in at) or "never"
             fate = f"which died at {_time(each.died_at)} on {each.node}, came to {watcher} {times}"

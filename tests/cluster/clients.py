@@ -32,7 +32,7 @@ from rookery.mqtt.packets import (
 )
 from rookery.mqtt.properties import Properties
 from rookery.mqtt.types import PACKET_BYTES_LIMIT, V5, ReasonCode
-from tests.cluster.history import Arrival, History, Life, Refusal, Sending, Sign, Testament
+from tests.cluster.history import Arrival, History, LastWill, Life, Refusal, Sending, Sign
 from tests.support.ledger import Stream, named_in, payload_of
 
 SESSION_SECONDS: Final = 86_400
@@ -524,12 +524,12 @@ class Mortal(Client):
 
     def on_attached(self, wire: Wire, connack: ConnAck) -> None:
         history = self.world.history
-        if self.name in history.testaments:
+        if self.name in history.last_wills:
             self.misbehaved("was let in a second time")
             return
         self._sending.sent_at = self.world.now()
         history.sent(self._sending)
-        history.testaments[self.name] = Testament(
+        history.last_wills[self.name] = LastWill(
             self.name, self._sending.stream.topic, wire.node, self.world.now()
         )
 

@@ -99,7 +99,7 @@ class Subscribed(NamedTuple):
 
 
 @dataclass(slots=True)
-class Testament:
+class LastWill:
     """The will of a client, and how its client ended."""
 
     client: str
@@ -144,7 +144,7 @@ class History:
         self.lives: list[Life] = []
         self.signs: list[Sign] = []
         self.refusals: list[Refusal] = []
-        self.testaments: dict[str, Testament] = {}
+        self.last_wills: dict[str, LastWill] = {}
         self.faults: list[Fault] = []
         self.misbehaviour: list[tuple[float, str]] = []
         """What no node may ever say, and did."""

@@ -198,7 +198,7 @@ class Stage:
     def victims_died(self, nodes: Iterable[str], at: float, *, surely: bool = True) -> None:
         """Clients with a will on these nodes are dead to the cluster from now on, or perhaps."""
         chosen = set(nodes)
-        for each in self.history.testaments.values():
+        for each in self.history.last_wills.values():
             if each.node in chosen and each.died_at is None:
                 if surely:
                     each.died_at = at
