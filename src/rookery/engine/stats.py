@@ -259,6 +259,8 @@ class Stats:
         """Messages told to other nodes, once for each node."""
         self.messages_kept_for_peers: int = 0
         """Those of them that our own log kept until the other node had them."""
+        self.relayed_clients: int = 0
+        """Clients here now whose session is on another node."""
         self.messages_from_peers: int = 0
         """Messages that other nodes told."""
         self.claims_asked: int = 0
