@@ -17,6 +17,8 @@ class FakeRegisterStreams:
 
     def __init__(self, chance: random.Random | None = None, lost: float = 0.0) -> None:
         self.down: set[int] = set()
+        self.deaf: set[int] = set()
+        """Those that are read and take no writes."""
         self.held: list[dict[str, Stored]] = [{} for _ in range(REGISTERS)]
         self.sequences = [0] * REGISTERS
         self._chance = chance
@@ -27,6 +29,8 @@ class FakeRegisterStreams:
     ) -> int:
         index = int(subject.split(".")[1])
         await self._travel(index)
+        if index in self.deaf:
+            raise NoAnswer(f"register {index} takes nothing")
         assert headers is not None
         held = self.held[index].get(subject)
         now = 0 if held is None else held.sequence

@@ -113,11 +113,11 @@ class Sighting:
         """What differs after any change in any register."""
         return tuple(-1 if entry is None else entry.sequence for entry in self.entries)
 
-    def contested_by_others(self, boot: str) -> bool:
-        """Whether a register holds a claim, not of this run of a node, that may be on its way to win."""
+    def contested_by_others(self, node_id: str, boot: str) -> bool:
+        """Whether a register holds a claim, not of this run of this node, that may be on its way to win."""
         floor = self.record.term if self.confirmed else -1
         return any(
-            entry.record.term > floor and entry.record.boot != boot
+            entry.record.term > floor and entry.record.claim[1:] != (node_id, boot)
             for entry in self.entries
             if entry and entry.record
         )

@@ -155,10 +155,11 @@ class Lease:
 
     async def _go_on_renewing(self) -> None:
         loop = asyncio.get_running_loop()
+        due = loop.time()
         while not self._over:
-            began = loop.time()
+            due = max(due + RENEW_SECONDS, loop.time())
+            await asyncio.sleep(due - loop.time())
             await self.renew()
-            await asyncio.sleep(max(0.0, began + RENEW_SECONDS - loop.time()))
 
     async def _watch(self) -> None:
         while not self._over:
@@ -180,7 +181,7 @@ class Lease:
         except NoAnswer:
             return
         if seen.confirmed and seen.record.term > self.record.term:
-            if seen.record.boot != self.record.boot:
+            if seen.record.claim[1:] != self.record.claim[1:]:
                 self._take_leave(seen.record)
             else:
                 # A claim of ours that succeeded after we had given it up.
@@ -225,7 +226,7 @@ def obstacle(seen: Sighting | None, own: CellRecord, silences: Silences) -> str:
     if seen is None or seen.record.state == "adopted":
         return ""
     cell, by = own.node_id, seen.record.holder
-    if seen.contested_by_others(own.boot) and silences.of(cell) < SILENCE_SECONDS:
+    if seen.contested_by_others(cell, own.boot) and silences.of(cell) < SILENCE_SECONDS:
         return "another claim may be on its way"
     if (seen.confirmed and by == cell) or not seen.may_be_held_by_others(cell):
         return ""

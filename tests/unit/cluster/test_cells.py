@@ -78,12 +78,13 @@ class TestSightings:
             (seen(record(), record(), record("b", term=2)), True),
             (seen(record(), record(), record("b", term=1)), False),
             (seen(record("b"), 0, 0), True),
-            (seen(record("b", boot="mine"), 0, 0), False),
-            (seen(record(), record(), record("b", term=2, boot="mine")), False),
+            (seen(record("a", boot="mine"), 0, 0), False),
+            (seen(record("b", boot="mine"), 0, 0), True),
+            (seen(record(), record(), record("a", term=2, boot="mine")), False),
         ],
     )
     def test_contested(self, found: Sighting, contested: bool):
-        assert found.contested_by_others("mine") is contested
+        assert found.contested_by_others("a", "mine") is contested
 
     @pytest.mark.parametrize(
         ("found", "held"),
