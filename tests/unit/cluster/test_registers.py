@@ -239,7 +239,9 @@ class Race:
         await asyncio.gather(*(self.contend(name) for name in ("a", "b", "c")))
 
 
-def test_each_term_is_won_once_and_in_order_and_no_beaten_owner_renews(monkeypatch: pytest.MonkeyPatch):
+def test_each_term_is_won_once_and_in_order_and_no_beaten_owner_renews(
+    monkeypatch: pytest.MonkeyPatch,
+):
     monkeypatch.setattr("rookery.cluster.registers.STRAGGLER_SECONDS", 0.0)
     won = renewals = 0
     for seed in range(RACES):
