@@ -79,7 +79,7 @@ def busy_cell() -> FakeStore:
     unfinished = node.connect("unfinished")
     unfinished.publish("n/c", b"5", 2, packet_id=50)
     late = node.connect("late")
-    late.subscribe("r", qos=2)
+    late.subscribe("r", "+", qos=2)
     return node.die()
 
 
