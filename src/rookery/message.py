@@ -49,6 +49,8 @@ class Message:
         """When the message expires, on the monotonic clock. [MQTT-3.3.2-5]"""
         self.position: int = 0
         """Its place in the message log; 0 while it has none."""
+        self.stamp: int = 0
+        """Of a retained message in a cluster: of two for one topic the higher one is the later."""
         if properties is not None and properties.message_expiry_interval is not None:
             self.expires_at = now + properties.message_expiry_interval
 
@@ -145,6 +147,7 @@ def moved_message(message: Message, topic: str, mountpoint: str, cut: int) -> Me
     )
     moved.expires_at = message.expires_at
     moved.position = message.position
+    moved.stamp = message.stamp
     return moved
 
 

@@ -223,14 +223,17 @@ class Loaded:
         self.facts: dict[str, bytes] = {}
 
 
-# An entry: flags, expiry, date, sessions, then length-prefixed parts. Integers are big-endian.
+# An entry: flags, expiry, date, stamp, sessions, then length-prefixed parts. Integers are big-endian.
 _QOS_MASK: Final = 0x03
 _RETAIN: Final = 0x04
 _EXPIRES: Final = 0x08
 _TARGETED: Final = 0x10
 _SHARED: Final = 0x20
 _DATED: Final = 0x40
-_INHERITED: Final = 0x80
+_MORE: Final = 0x80
+"""A second byte of flags follows."""
+_INHERITED: Final = 0x01
+_STAMPED: Final = 0x02
 
 
 def pack_numbers(numbers: Sequence[int]) -> bytes:
@@ -330,18 +333,22 @@ def encode_message(
     if kept_at is not None:
         flags |= _DATED
         parts.append(int((kept_at + wall_minus_monotonic) * 1000.0).to_bytes(8, "big"))
+    more = 0
+    if message.stamp:
+        more |= _STAMPED
+        parts.append(message.stamp.to_bytes(8, "big"))
     if targets:
         flags |= _TARGETED
         parts.append(len(targets).to_bytes(2, "big"))
         parts.extend([number.to_bytes(8, "big") for number in targets])
     if heirs:
-        flags |= _INHERITED
+        more |= _INHERITED
         parts.append(len(heirs).to_bytes(4, "big"))
         parts.append(heirs)
     if share:
         flags |= _SHARED
         parts.append(topic_to_wire(share))
-    parts[0] = bytes((flags,))
+    parts[0] = bytes((flags | _MORE, more)) if more else bytes((flags,))
     parts.append(topic_to_wire(message.publisher))
     parts.append(message.topic_wire)
     parts.append(encode_properties(PUBLISH, message.properties))
@@ -353,6 +360,10 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
     """The message of a log entry. Raises ``PeerFault`` or ``IndexError`` where it is damaged."""
     flags = data[0]
     at = 1
+    more = 0
+    if flags & _MORE:
+        more = data[1]
+        at = 2
     expires_at: float | None = None
     if flags & _EXPIRES:
         expires_at = int.from_bytes(data[at : at + 8], "big") / 1000.0 - wall_minus_monotonic
@@ -360,6 +371,10 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
     kept_at: float | None = None
     if flags & _DATED:
         kept_at = int.from_bytes(data[at : at + 8], "big") / 1000.0 - wall_minus_monotonic
+        at += 8
+    stamp = 0
+    if more & _STAMPED:
+        stamp = int.from_bytes(data[at : at + 8], "big")
         at += 8
     targets: list[int] = []
     if flags & _TARGETED:
@@ -369,7 +384,7 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
             targets.append(int.from_bytes(data[at : at + 8], "big"))
             at += 8
     heirs = b""
-    if flags & _INHERITED:
+    if more & _INHERITED:
         begin = at + 4
         at = begin + int.from_bytes(data[at:begin], "big")
         heirs = data[begin:at]
@@ -392,4 +407,5 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
         0.0,
     )
     message.expires_at = expires_at
+    message.stamp = stamp
     return Entry(message, tuple(targets), share, kept_at, heirs)

@@ -585,6 +585,22 @@ class Engine:
         engine.settle()
         return engine
 
+    @classmethod
+    def started(
+        cls,
+        store: FakeStore,
+        clock: FakeClock,
+        peers: Callable[[Broker], Any],
+        **changed: Any,
+    ) -> "Engine":
+        """A node of a cluster on what its store holds."""
+        engine = cls(store, clock=clock, **changed)
+        engine.broker.peers = peers(engine.broker)
+        engine.recovery = run(engine._recover())
+        engine.turn()
+        engine.settle()
+        return engine
+
     async def _recover(self) -> Recovery:
         recovery = Recovery(self.broker, await self.broker.store.open())
         await recovery.run()

@@ -129,6 +129,8 @@ class Admission:
         limits = self._limits
         if self._broker.draining:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
+        if self._broker.closed_for:
+            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, self._broker.closed_for)
         if self._broker.overload.level == REFUSING:
             raise NotAdmitted(ReasonCode.SERVER_BUSY, self._broker.overload.reason)
         if self._broker.registry.attached >= limits.connections_max:
@@ -327,12 +329,39 @@ class Admission:
         self._attach(client, connect, admitted)
 
     def _attach(self, client: ClientLink, connect: Connect, admitted: Admitted) -> None:
+        """Let a client in, once it is sure that no other node has its session."""
+        principal = admitted.principal
+        key = session_key(admitted.mountpoint, principal.client_id)
+        self._check_principal(key, connect, principal)
+        peers = self._broker.peers
+        if peers is None or not peers.claims.begin(client, connect, admitted, key):
+            self._let_in(client, connect, admitted, key)
+
+    def claimed(self, client: ClientLink, connect: Connect, admitted: Admitted) -> None:
+        """No other node has the session of a client that waited for them to say so."""
+        broker = self._broker
+        key = session_key(admitted.mountpoint, admitted.principal.client_id)
+        client.last_received = broker.now  # It was not listened to meanwhile.
+        try:
+            try:
+                self._let_in(client, connect, admitted, key)
+            except NotAdmitted as refusal:
+                self._refuse(client, refusal.reason_code, refusal.text)
+            client.io.request_work()
+        except Exception as error:  # noqa: BLE001 - the supervisor's boundary
+            broker.link_crashed(client, error)
+
+    def refuse_claim(self, client: ClientLink, reason_code: ReasonCode, text: str) -> None:
+        """A client waited for other nodes, in vain."""
+        self._refuse(client, reason_code, text)
+
+    def _let_in(
+        self, client: ClientLink, connect: Connect, admitted: Admitted, client_id: str
+    ) -> None:
         broker = self._broker
         principal = admitted.principal
-        client_id = session_key(admitted.mountpoint, principal.client_id)
         client.link.mountpoint = admitted.mountpoint
         will = connect.will
-        self._check_principal(client_id, connect, principal)
         if will is not None and admitted.mountpoint:
             will = mounted_will(will, admitted.mountpoint)
         if broker.registry.is_full(client_id):
@@ -500,8 +529,8 @@ class Admission:
     def _answer(self, client: ClientLink, reason_code: ReasonCode) -> None:
         broker = self._broker
         properties: Properties | None = None
-        if broker.draining or reason_code == ReasonCode.QUOTA_EXCEEDED:
-            reference = self._behaviour.server_reference
+        if broker.draining or broker.closed_for or reason_code == ReasonCode.QUOTA_EXCEEDED:
+            reference = broker.other_server
             if reference is not None:
                 reason_code = ReasonCode.USE_ANOTHER_SERVER
                 properties = Properties()

@@ -26,7 +26,7 @@ from rookery.engine.registry import Registry
 from rookery.engine.review import Review
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.settings import Settings
-from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN, Stats
+from rookery.engine.stats import END_INTERNAL, END_MOVED, END_SHUTDOWN, Stats
 from rookery.engine.subscribing import Subscribing
 from rookery.engine.trimming import Trimmer
 from rookery.message import Message, node_message
@@ -46,6 +46,7 @@ from rookery.routing.router import Router
 
 if TYPE_CHECKING:
     from rookery.engine.client_link import ClientLink
+    from rookery.engine.peers.hub import Hub
 
 TURN_DELIVERIES_MAX: Final = 8_000
 """Deliveries after which a turn takes no more packets, so that no turn lasts more than some ms."""
@@ -137,6 +138,10 @@ class Broker:
         self.now: float = clock.monotonic()
         """The monotonic clock as of this turn."""
         self.draining: bool = False
+        self.closed_for: str = ""
+        """Why no client is let in now, for the operator; empty while they are."""
+        self.other_server: str | None = settings.behaviour.server_reference
+        """Where clients that this node cannot serve are sent; ``None`` sends them nowhere."""
         self.request_turn: Callable[[], None] = _no_turn
         """Set by whoever drives the turns: asks for one soon."""
         self.mountpoint_of: Callable[[str, Principal], str | None] = _no_mountpoint
@@ -166,6 +171,10 @@ class Broker:
         self.subscribing = Subscribing(self)
         self.admission = Admission(self)
         self.trimmer = Trimmer(self)
+        self.peers: Hub | None = None
+        """The other nodes; ``None`` for a node on its own."""
+        self.forwarded: int = 0
+        """The last turn of which the other nodes have acknowledged all that it told them."""
         self._failed: bool = False
         """Whether a commit failed and messages are not taken again yet."""
         self._stuck: bool = False
@@ -195,11 +204,15 @@ class Broker:
         if self.timers.advance(now, TIMERS_PER_TURN_MAX):
             self.request_turn()
         self.scheduler.begin_turn()
+        if self.peers is not None:
+            self.peers.begin_turn()
 
     def end_turn(self) -> None:
         """Drain every ready session, then commit what the turn recorded."""
         self.scheduler.run(self.now)
         self.trimmer.step()
+        if self.peers is not None:
+            self.peers.end_turn()
         self.committer.flush(self.now)
         if self.scheduler.later:
             self.request_turn()
@@ -248,12 +261,32 @@ class Broker:
         """Send every client away: the node is shutting down."""
         self.draining = True
         reason_code = ReasonCode.SERVER_SHUTTING_DOWN
-        if self.settings.behaviour.server_reference is not None:
+        if self.other_server is not None:
             reason_code = ReasonCode.USE_ANOTHER_SERVER
         for actor in list(self.registry.actors.values()):
             if actor.client is not None:
                 actor.set_will(None)  # The client did nothing wrong and may be back at once.
                 actor.client.disconnect(reason_code, END_SHUTDOWN, "")
+        if self.peers is not None:
+            self.peers.claims.drain()
+
+    def send_away(self, count: int) -> int:
+        """Send up to so many clients to another node, and tell how many that were.
+
+        Their sessions and wills stay as they are, as if they had lost their connection.
+        """
+        reason_code = ReasonCode.SERVER_BUSY
+        if self.other_server is not None:
+            reason_code = ReasonCode.USE_ANOTHER_SERVER
+        sent = 0
+        for actor in list(self.registry.actors.values()):
+            if sent == count:
+                break
+            if actor.client is not None:
+                actor.client.disconnect(reason_code, END_MOVED, self.closed_for)
+                sent += 1
+        self.request_turn()
+        return sent
 
     def link_crashed(self, client: ClientLink, error: Exception) -> None:
         """A fault of ours in a client's step: it costs that client its link, nobody else anything."""
@@ -315,6 +348,12 @@ class Broker:
             listener=client.listener,
             version=client.link.version,
             session_present=present,
+        )
+
+    def log_taken_over(self, client: ClientLink, client_id: str, node_id: str) -> None:
+        """A client has come to another node."""
+        self._log.info(
+            "client_taken_over", client_id=client_id, address=client.address, node=node_id
         )
 
     def log_disconnect(self, client: ClientLink, client_id: str, reason: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.timers import Timed
 from rookery.engine.committer import Waiter
+from rookery.engine.held_output import HeldOutput
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.pace import Pace
 from rookery.engine.pacing import go_on_at_pace, keep_pace
@@ -51,6 +52,7 @@ from rookery.ports import Decision
 if TYPE_CHECKING:
     from rookery.engine.addresses import Address
     from rookery.engine.broker import Broker
+    from rookery.engine.elsewhere import Elsewhere
     from rookery.engine.gate import Quota
     from rookery.engine.session_actor import SessionActor
     from rookery.engine.subscribing import Filters
@@ -68,16 +70,6 @@ PINGRESP_WIRE: Final = b"\xd0\x00"
 
 EXPIRY_LOOK_SECONDS: Final = 300.0
 """How far ahead the end of a proof is put on the timers, which hold a link that has ended until then."""
-
-
-class HeldOutput:
-    """Output of one turn that waits for a commit, because it says that something is done."""
-
-    def __init__(self, group: int, data: bytes, acknowledgements: int) -> None:
-        self.group = group
-        self.data = data
-        self.acknowledgements = acknowledgements
-        """How many QoS 1 messages it acknowledges."""
 
 
 class ClientLink(Timed, Waiter):
@@ -116,6 +108,8 @@ class ClientLink(Timed, Waiter):
         self.last_received: float = now
         self.waits_for: int = 0
         """The group that this turn's output must wait for."""
+        self.waits_for_peers: int = 0
+        """The turn whose telling other nodes must have acknowledged before it."""
         self.unacknowledged: int = 0
         """QoS 1 messages of this client whose PUBACK is held back."""
         self._held_acknowledgements: int = 0
@@ -127,6 +121,8 @@ class ClientLink(Timed, Waiter):
         self._held_next: int = 0
         self.pace: Pace | None = None
         """What bounds how fast it is read from; ``None`` where nothing does."""
+        self.elsewhere: Elsewhere | None = None
+        """What other nodes have to do with it."""
         self.quota: Quota | None = None
         """Where its listener counts it."""
         self.visitor: Address | None = None
@@ -335,6 +331,10 @@ class ClientLink(Timed, Waiter):
         """
         self.waits_for = max(self.waits_for, group)
 
+    def keep_forward(self, number: int) -> None:
+        """Hold this turn's output until other nodes have what a turn told them."""
+        self.waits_for_peers = max(self.waits_for_peers, number)
+
     def unsent_bytes(self) -> int:
         """What the client has not read yet, with what is held back from it."""
         return self.io.unsent_bytes + self.held_bytes
@@ -343,8 +343,13 @@ class ClientLink(Timed, Waiter):
         """What may be written now."""
         data = self.link.take_output()
         held = self._held_output
-        if held is None and self.waits_for <= self.broker.committer.durable:
+        if (
+            held is None
+            and self.waits_for <= self.broker.committer.durable
+            and self.waits_for_peers <= self.broker.forwarded
+        ):
             self.waits_for = 0
+            self.waits_for_peers = 0
             self.unacknowledged = 0
             if self._free_output:
                 self._free_output.append(data)
@@ -354,6 +359,7 @@ class ClientLink(Timed, Waiter):
         if data:
             self._hold(data)
         self.waits_for = 0
+        self.waits_for_peers = 0
         free = b"".join(self._free_output)
         self._free_output.clear()
         return free
@@ -364,13 +370,19 @@ class ClientLink(Timed, Waiter):
             held = deque()
             self._held_output = held
         group = self.waits_for
+        forwarded = self.waits_for_peers
         if held:
             group = max(group, held[-1].group)
+            forwarded = max(forwarded, held[-1].forwarded)
         acknowledgements = self.unacknowledged - self._held_acknowledgements
         self._held_acknowledgements += acknowledgements
-        held.append(HeldOutput(group, data, acknowledgements))
+        held.append(HeldOutput(group, forwarded, data, acknowledgements))
         self.held_bytes += len(data)
-        self.broker.committer.wait(group, self)
+        broker = self.broker
+        if group > broker.committer.durable:
+            broker.committer.wait(group, self)
+        if forwarded > broker.forwarded and broker.peers is not None:
+            broker.peers.wait(forwarded, self)
 
     def committed(self, group: int, error: Exception | None) -> None:
         """Let go of the output that waited for this group."""
@@ -384,7 +396,16 @@ class ClientLink(Timed, Waiter):
             # It said that something is done which is not: only a new link makes the client resend.
             self.disconnect(ReasonCode.UNSPECIFIED_ERROR, END_INTERNAL, "could not be made durable")
             return
-        while held and held[0].group <= group:
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let go of the output that waits for nothing any more."""
+        held = self._held_output
+        if held is None:
+            return
+        group = self.broker.committer.durable
+        forwarded = self.broker.forwarded
+        while held and held[0].group <= group and held[0].forwarded <= forwarded:
             output = held.popleft()
             self.held_bytes -= len(output.data)
             self.unacknowledged -= output.acknowledgements
@@ -442,7 +463,9 @@ class ClientLink(Timed, Waiter):
         if pace is not None:
             go_on_at_pace(self, pace, now)
         if self.actor is None:
-            if now >= self.connect_by:
+            if self.elsewhere is not None:
+                self.elsewhere.due(self, now)
+            elif now >= self.connect_by:
                 self.broker.log_refusal(
                     self, "connect_deadline", "no CONNECT was completed in time"
                 )
@@ -515,7 +538,7 @@ class ClientLink(Timed, Waiter):
             self.link.take_output()  # It comes after what is held back, and goes with it.
         if self.actor is not None and not self._connack_held():  # [MQTT-3.14.0-1]
             properties: Properties | None = None
-            reference = self.broker.settings.behaviour.server_reference
+            reference = self.broker.other_server
             if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
                 properties = Properties()
                 properties.server_reference = reference
@@ -535,6 +558,7 @@ class ClientLink(Timed, Waiter):
         self._held_output = None
         self.held_bytes = 0
         self.waits_for = 0
+        self.waits_for_peers = 0
         self.link.take_output()
 
     def end(self, reason: str) -> None:
@@ -547,6 +571,10 @@ class ClientLink(Timed, Waiter):
         self._held_output = None  # What is not durable is not acknowledged.
         self._give_up_deadlines()
         self.io.close()
+        elsewhere = self.elsewhere
+        if elsewhere is not None:
+            self.elsewhere = None
+            elsewhere.ended(self, reason)
         actor = self.actor
         if actor is not None:
             self.actor = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.actors.clock import chance
 from rookery.engine.client_link import ClientLink
+from rookery.engine.peers.remote_node import RemoteMember, RemoteNode, is_durable
 from rookery.engine.stats import (
     DROP_COMMIT_FAILED,
     DROP_INVALID,
@@ -42,6 +43,7 @@ CUT_SHORT: Final = -1
 ENDS_LINK: Final = "what was asked for ends the link"
 
 NO_TARGETS: Final[tuple[int, ...]] = ()
+NO_CELLS: Final[set[str]] = set()
 NOBODY: Final[tuple[int, ...]] = (0,)
 """No session has this number."""
 
@@ -62,6 +64,13 @@ WAITING: Final = -1
 
 NOT_TAKEN: Final = 1 << 62
 """Stands for the group of a message whose group failed: no group has this number."""
+
+# Whom a message reaches.
+EVERYWHERE: Final = 0
+FROM_PEER: Final = 1
+"""The sessions of this node, but for share groups: where it was published all others are seen to."""
+THIS_NODE: Final = 2
+"""The sessions of this node and no other: it tells of this node."""
 
 SUCCESS: Final = 0
 NO_MATCHING_SUBSCRIBERS: Final = 0x10
@@ -96,10 +105,16 @@ class Publishing:
         self._committer = broker.committer
         self._limits = broker.settings.limits
         self._payload_format_checked = broker.settings.behaviour.payload_format_checked
+        self._prefers_local = broker.settings.behaviour.shared_prefer_local
         self.deliveries: int = 0
         """Deliveries told in this turn."""
         self._group: int = 0
         """The commit group the message being published went into; 0 for none."""
+        self._forwarded_in: int = 0
+        """The turn that told other nodes of it, where that is waited for; else 0."""
+        self._scope: int = EVERYWHERE
+        self._asleep: set[str] = NO_CELLS
+        """The cells whose sessions the message being published is kept for elsewhere."""
         self._own: list[Own] = []
 
     def receive(self, client: ClientLink, publish: Publish, now: float) -> None:
@@ -129,9 +144,10 @@ class Publishing:
                 self._check_quota(client, actor)
             reason_code = self._accept(actor, publish, permitted, now)
             client.acknowledge(PUBACK, publish.packet_id, reason_code)
-            if self._group:
+            if self._group or self._forwarded_in:
                 client.unacknowledged += 1
                 client.keep(self._group)
+                client.keep_forward(self._forwarded_in)
         else:
             stats.messages_received_qos2 += 1
             self._receive_exactly_once(client, actor, publish, permitted, now)
@@ -158,8 +174,8 @@ class Publishing:
             if self._group:
                 actor.hold_until(self._group, packet_id)
         client.acknowledge(PUBREC, packet_id, reason_code)
-        if self._group:
-            client.keep(self._group)
+        client.keep(self._group)
+        client.keep_forward(self._forwarded_in)
 
     def _check_quota(self, client: ClientLink, actor: SessionActor) -> None:
         """[MQTT-3.3.4-7] No more than the receive maximum may be unacknowledged."""
@@ -173,6 +189,7 @@ class Publishing:
     def _accept(self, actor: SessionActor, publish: Publish, permitted: int, now: float) -> int:
         """Publish what the client may publish; return the reason code for its acknowledgement."""
         self._group = 0
+        self._forwarded_in = 0
         if permitted != SUCCESS:
             self._stats.drop(DROP_NOT_AUTHORIZED if permitted == NOT_AUTHORIZED else DROP_INVALID)
             return permitted
@@ -271,7 +288,59 @@ class Publishing:
         """Publish a message of the node's own or a will: already permitted, nobody to answer."""
         if message.retain:
             self.retain(message)
+        if message.topic.startswith(SYS_PREFIX):
+            self._scope = THIS_NODE
         self.route(message, None)
+        self._scope = EVERYWHERE
+
+    def receive_from_peer(self, message: Message, share: str, asleep: set[str]) -> int:
+        """Publish here what was published at another node; the commit group it is kept in, 0 for none.
+
+        ``share`` names the group of which that node chose a member of this one; else it is for all here but
+        share groups, which it has seen to. Sessions that came from a cell in ``asleep`` are passed over: that
+        node keeps it for them.
+        """
+        self._group = 0
+        if share:
+            shared = split_share(share)
+            group = None if shared is None else self._router.share(shared[0], shared[1])
+            recipient = None if group is None else group.pick_local(chance(), False)
+            if recipient is not None:
+                self.tell_member(message, recipient, share)
+                self.deliveries += 1
+            return self._group
+        if message.retain:
+            self.retain_from_peer(message)
+        self._scope = FROM_PEER
+        self._asleep = asleep
+        self.route(message, None)
+        self._asleep = NO_CELLS
+        self._scope = EVERYWHERE
+        return self._group
+
+    def retain_from_peer(self, message: Message) -> None:
+        """Set or clear a topic's retained message as another node did, unless ours is later.
+
+        That node keeps it, so ours is not kept any more.
+        """
+        peers = self._broker.peers
+        assert peers is not None
+        peers.stamps.saw(message.stamp)
+        topic = message.topic
+        before = self._retained.get(topic)
+        known = peers.cleared.get(topic, 0) if before is None else before.stamp
+        if message.stamp <= known:
+            return
+        if message.payload:
+            self._retained.put(message)
+            self._broker.expire_retained_later(message)
+        else:
+            peers.note_cleared(topic, message.stamp)
+            if before is not None:
+                self._retained.remove(topic)
+                self._broker.retained_expiry_over(topic)
+        if before is not None and before.position:
+            self._keep_retained(topic, before, None)
 
     def publish_will(self, message: Message, number: int) -> None:
         """Publish a will; when messages are taken again if it cannot be kept now, for nobody else would.
@@ -345,6 +414,11 @@ class Publishing:
         topic = message.topic
         retained = self._retained
         before = retained.get(topic)
+        peers = self._broker.peers
+        if peers is not None and not topic.startswith(SYS_PREFIX):
+            message.stamp = peers.stamps.new()
+            if not message.payload:
+                peers.note_cleared(topic, message.stamp)
         if not message.payload:
             if retained.remove(topic):
                 self._stats.retained_cleared += 1
@@ -421,6 +495,11 @@ class Publishing:
         delivery: Delivery | None = None
         for matched in matches.recipients:
             subscriber = matched.subscriber
+            if subscriber.remote:
+                told += self._forward(message, matched)
+                continue
+            if self._asleep and subscriber.adopted_from in self._asleep:
+                continue
             recipient = matched
             if matched.no_local and subscriber is publisher:
                 own = matched.own
@@ -451,8 +530,10 @@ class Publishing:
         if durable:
             self._committer.refer(position, durable)
             self._group = self._committer.must_keep()
-        if matches.shares:
+        if matches.shares and self._scope != FROM_PEER:
             told += self._route_shared(message, matches)
+        if message.retain and self._scope == EVERYWHERE:
+            self._forward_retained(message)
         self.deliveries += told
         if told:
             self._stats.messages_routed += told
@@ -463,11 +544,42 @@ class Publishing:
     def _route_shared(self, message: Message, matches: Matches) -> int:
         told = 0
         for group in matches.shares:
-            recipient = group.pick(chance(), None)
+            recipient = None
+            if self._scope == THIS_NODE or self._prefers_local:
+                recipient = group.pick_local(chance(), self._scope == EVERYWHERE)
+            if recipient is None and self._scope == EVERYWHERE:
+                recipient = group.pick(chance(), None)
             if recipient is not None:
                 self.tell_member(message, recipient, group.key)
                 told += 1
         return told
+
+    def _forward(self, message: Message, recipient: Recipient) -> int:
+        """Have another node get a message, once, whoever there is to have it; 0 if it is not for others."""
+        if self._scope != EVERYWHERE:
+            return 0
+        if message.retain:
+            return 1  # It goes to all nodes, matching or not.
+        node = recipient.subscriber
+        assert isinstance(node, RemoteNode)
+        qos = min(message.qos, recipient.qos_max)
+        group = node.forward(message, qos, is_durable(recipient), "")
+        self._note_forwarded(group, qos)
+        return 1
+
+    def _forward_retained(self, message: Message) -> None:
+        """Have every other node get a retained message, subscribers there or not, for they all hold it."""
+        peers = self._broker.peers
+        if peers is not None:
+            for node in peers.nodes.values():
+                group = node.forward(message, max(message.qos, 1), True, "")
+                self._note_forwarded(group, message.qos)
+
+    def _note_forwarded(self, group: int, qos: int) -> None:
+        peers = self._broker.peers
+        if peers is not None and qos:
+            self._group = max(self._group, group)
+            self._forwarded_in = peers.ticket()
 
     def tell_member(self, message: Message, recipient: Recipient, share: str) -> None:
         """Give a message to the member of a share group that was picked for it.
@@ -477,6 +589,10 @@ class Publishing:
         """
         subscriber = recipient.subscriber
         qos = min(message.qos, recipient.qos_max)
+        if isinstance(subscriber, RemoteMember):
+            group = subscriber.node.forward(message, qos, is_durable(recipient), share)
+            self._note_forwarded(group, qos)
+            return
         retain = message.retain and recipient.retain_as_published
         position = 0
         if qos and subscriber.durable:

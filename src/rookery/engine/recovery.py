@@ -64,6 +64,8 @@ class Recovery:
         loaded = self._loaded
         committer = self._broker.committer
         committer.start_from(loaded)
+        if self._broker.peers is not None:
+            self._broker.peers.restore(loaded)
         self._inheritance = Inheritance(loaded.facts, committer.end())
         for name in self._inheritance.settled:
             committer.group.facts[name] = None
@@ -209,6 +211,11 @@ class Recovery:
 
     def _owe_target(self, number: int, message: Message, share: str) -> None:
         actor = self._actors.get(number)
+        if actor is None and self._broker.peers is not None:
+            node = self._broker.peers.kept_for(number)
+            if node is not None and node.restore(message.position, message.qos):
+                self._broker.committer.refer(message.position, 1)
+            return
         granted = None if actor is None else actor.session.subscriptions.get(share)
         if (
             actor is not None

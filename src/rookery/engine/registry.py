@@ -117,6 +117,7 @@ class Registry:
         actor.set_expiry(expiry_seconds)
         client.actor = actor
         self.attached += 1
+        self._note_shares(actor)
         self._broker.stats.observe_counts(self.attached, len(self.actors))
 
     def detach(self, actor: SessionActor, client: ClientLink) -> None:
@@ -127,6 +128,7 @@ class Registry:
         actor.streams = None
         actor.forget_answers()
         self.attached -= 1
+        self._note_shares(actor)
         now = self._broker.now
         actor.detached_at = now
         session = actor.session
@@ -148,6 +150,13 @@ class Registry:
         actor.keep()
         if session.outbound.owed is not None:
             self._broker.committer.touch(actor)  # What was sent is resent with DUP.
+
+    def _note_shares(self, actor: SessionActor) -> None:
+        """Other nodes choose among members that have a link first."""
+        if self._broker.peers is not None:
+            for granted in actor.session.subscriptions.values():
+                if granted.share is not None:
+                    self._broker.router.note_change(granted.topic_filter, granted.share)
 
     def publish_will(self, actor: SessionActor) -> None:
         """Publish the will of a link that ended, once. [MQTT-3.1.2-8] [MQTT-3.1.2-10]"""

@@ -102,8 +102,6 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         """Whether the present link was sent what had been in flight before it; False while there is none."""
         self.detached_at: float = 0.0
         """When its last link ended."""
-        self.adopted_from: str = ""
-        """The dead node whose cell it came from; empty for one of this node's own."""
         self.dormant: bool = False
         """Whether what its own subscriptions match passes it by: it is being adopted, and others keep that for it."""
         self.filter_weight: int = 0
@@ -519,6 +517,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         if seconds and session.outbound.owed is None:
             session.outbound.owed = Owed(self.broker.committer.end())
             self.durable = True
+            for granted in session.subscriptions.values():
+                self.broker.router.note_change(granted.topic_filter, granted.share)
         self.keep()
 
     def set_will(self, will: PendingWill | None) -> None:

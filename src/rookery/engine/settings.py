@@ -53,6 +53,8 @@ class Behaviour:
     """Where clients are sent when this node is full or shuts down; ``None`` sends them nowhere."""
     sys_interval_seconds: float
     """How often the ``$SYS`` topics are published; 0 turns them off."""
+    shared_prefer_local: bool = False
+    """Whether a share group's members on the publisher's node go before all others."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,10 @@ DROP_OVERLOAD: Final = "overload"
 """QoS 0 for a slow reader while the node is overloaded, before its output was at its limit."""
 DROP_SESSION_ENDED: Final = "session_ended"
 """The message was still queued when its session ended."""
+DROP_PEER_DOWN: Final = "peer_down"
+"""It was for another node that is not there now, and nobody there is owed it."""
+DROP_PEER_SLOW: Final = "peer_slow"
+"""QoS 0 for another node that takes less than it is told."""
 DROP_REVOKED: Final = "revoked"
 DROP_TOO_OLD: Final = "too_old"
 """The message was queued for a subscription that the client may no longer have."""
@@ -60,6 +64,8 @@ DROP_REASONS: Final[list[str]] = [
     DROP_SESSION_ENDED,
     DROP_REVOKED,
     DROP_TOO_OLD,
+    DROP_PEER_DOWN,
+    DROP_PEER_SLOW,
 ]
 
 DROP_REASON_OF: Final = {
@@ -92,6 +98,8 @@ END_RATE_EXCEEDED: Final = "rate_exceeded"
 """The client sent more than its rates allow, where that ends a link."""
 END_SHUTDOWN: Final = "shutdown"
 """The node is stopping."""
+END_MOVED: Final = "moved"
+"""Sent to another node, which serves it as well."""
 END_INTERNAL: Final = "internal"
 """A fault of the node itself ended the link."""
 
@@ -106,6 +114,7 @@ END_REASONS: Final[list[str]] = [
     END_ADMINISTRATIVE,
     END_RATE_EXCEEDED,
     END_SHUTDOWN,
+    END_MOVED,
     END_INTERNAL,
 ]
 
@@ -246,6 +255,14 @@ class Stats:
         self.retained_sent: int = 0
         """Retained messages sent because of a subscription."""
         self.wills_published: int = 0
+        self.messages_forwarded: int = 0
+        """Messages told to other nodes, once for each node."""
+        self.messages_kept_for_peers: int = 0
+        """Those of them that our own log kept until the other node had them."""
+        self.messages_from_peers: int = 0
+        """Messages that other nodes told."""
+        self.claims_asked: int = 0
+        """CONNECTs for whose client id the other nodes were asked."""
         self.dropped: dict[str, int] = dict.fromkeys(DROP_REASONS, 0)
 
         self.connections_total: int = 0

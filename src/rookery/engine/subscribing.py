@@ -98,6 +98,8 @@ class Subscribing:
             return
         client.filters = None
         client.keep(filters.group)
+        if self._broker.peers is not None:
+            client.keep_forward(self._broker.peers.routes.ticket())
         explanation = client.explanation(max(codes))
         client.link.send(
             SubAck(packet.packet_id, codes, explanation)

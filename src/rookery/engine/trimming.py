@@ -151,6 +151,8 @@ class Trimmer:
         if cursor.done:
             # What is durable may still name what memory is done with.
             self._mark(self._committer.held_back())
+            if self._broker.peers is not None:
+                self._mark(self._broker.peers.kept_positions())
             self._cursor = None
             self._stage = TRIMMING
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from rookery.routing.cache import MatchCache
-from rookery.routing.shared import ROUND_ROBIN, ShareGroup, known_strategy
+from rookery.routing.shared import ROUND_ROBIN, ShareGroup, known_strategy, share_key
 from rookery.routing.subscriber import (
     Matches,
     Recipient,
@@ -30,6 +30,10 @@ At each level a node leads to two at most, so a topic name of up to 14 levels ne
 subscribes to. A longer one does only where thousands of filters differ in where they have their wildcards:
 without a bound each message to it would take seconds.
 """
+
+
+WHOLE_ANSWER: Final = 3
+"""The highest QoS, counted from 1."""
 
 
 class Audience(WideDict[Subscriber, Recipient]):
@@ -66,6 +70,8 @@ class Router:
         """How many different topic filters they have."""
         self.searched = 0
         """Nodes visited by searches since somebody last set it to 0."""
+        self.changed: set[str] | None = None
+        """The filters (with share prefix) that sessions of this node joined or left; ``None`` is not noted."""
         self._share_strategy = known_strategy(share_strategy)
         self._exact: WideDict[str, Audience] = WideDict()
         self._root = Node()
@@ -90,11 +96,42 @@ class Router:
             self._forget_matches(topic_filter)
         else:
             new = self._group_made(audience, share, topic_filter).put(recipient)
-            if new:
+            if new and not subscriber.remote:
                 self.share_count += 1
-        if new:
-            self.subscription_count += 1
+        if not subscriber.remote:
+            if new:
+                self.subscription_count += 1
+            if self.changed is not None:
+                self.note_change(topic_filter, share)
         return new
+
+    def note_change(self, topic_filter: str, share: str | None) -> None:
+        """Somebody of this node joined or left, or is durable now and was not before."""
+        changed = self.changed
+        if changed is not None:
+            changed.add(share_key(share, topic_filter) if share else topic_filter)
+
+    def local_audience(self, topic_filter: str) -> tuple[int, bool]:
+        """Of the sessions of this node with just this filter: the highest QoS, and whether any is durable.
+
+        The QoS counts from 1 here: 0 says that there is no session.
+        """
+        audience = self._audience(topic_filter)
+        found = 0
+        durable = False
+        if audience is not None:
+            recipients: list[Recipient] = []
+            audience.values_into(recipients)
+            for recipient in recipients:
+                subscriber = recipient.subscriber
+                if subscriber.remote:
+                    continue
+                found = max(found, recipient.qos_max + 1)
+                if subscriber.durable and recipient.qos_max:
+                    durable = True
+                if durable and found == WHOLE_ANSWER:
+                    break
+        return found, durable
 
     def unsubscribe(self, subscriber: Subscriber, topic_filter: str, share: str | None) -> bool:
         """Remove a subscription; return whether there was one. [MQTT-3.10.4-1]"""
@@ -261,11 +298,15 @@ class Router:
             group = None if shares is None else shares.get(share)
             if shares is None or group is None or not group.remove(subscriber):
                 return False
-            self.share_count -= 1
+            if not subscriber.remote:
+                self.share_count -= 1
             if group.member_count() == 0:
                 shares.pop(share)
                 self._forget_matches(topic_filter)
-        self.subscription_count -= 1
+        if not subscriber.remote:
+            self.subscription_count -= 1
+            if self.changed is not None:
+                self.note_change(topic_filter, share)
         return True
 
     def _forget_matches(self, topic_filter: str) -> None:

@@ -49,6 +49,7 @@ class ShareGroup:
         self._members: list[Recipient] = []
         self._positions: WideDict[Subscriber, int] = WideDict()
         self._turn = 0
+        self._local_turn = 0
         self._stuck_to: Subscriber | None = None
 
     def member_count(self) -> int:
@@ -88,6 +89,46 @@ class ShareGroup:
         if self._stuck_to is subscriber:
             self._stuck_to = None
         return True
+
+    def local_count(self) -> int:
+        """Return how many members have their session on this node."""
+        return sum([not member.subscriber.remote for member in self._members])
+
+    def local_counts(self) -> tuple[int, int, bool, int]:
+        """Of the members of this node: how many, how many attached, whether any is durable, the highest QoS."""
+        members = 0
+        attached = 0
+        durable = False
+        qos_max = 0
+        for member in self._members:
+            subscriber = member.subscriber
+            if subscriber.remote:
+                continue
+            members += 1
+            if subscriber.attached:
+                attached += 1
+            if subscriber.durable:
+                durable = True
+            qos_max = max(qos_max, member.qos_max)
+        return members, attached, durable, qos_max
+
+    def pick_local(self, chance: int, attached_only: bool) -> Recipient | None:
+        """Return a member of this node, ``None`` when there is none; one with a link first.
+
+        Another node has picked this one, or messages stay where they are published.
+        """
+        attached: list[Recipient] = []
+        detached: list[Recipient] = []
+        for member in self._members:
+            if not member.subscriber.remote:
+                (attached if member.subscriber.attached else detached).append(member)
+        candidates = attached or ([] if attached_only else detached)
+        if not candidates:
+            return None
+        self._local_turn += 1
+        if self.strategy == RANDOM:
+            return candidates[chance % len(candidates)]
+        return candidates[self._local_turn % len(candidates)]
 
     def pick(self, chance: int, excluded: Subscriber | None = None) -> Recipient | None:
         """Return the member that gets the next message, ``None`` when there is none.

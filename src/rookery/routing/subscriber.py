@@ -24,6 +24,10 @@ class Subscriber:
         """Whether the session outlives its link, so that what it is owed must be kept."""
         self.number = 0
         """What the session is called where it is kept; 0 when it is not."""
+        self.adopted_from = ""
+        """The dead node whose cell it came from; empty for one of this node's own."""
+        self.remote = False
+        """Whether it stands for sessions of another node."""
 
     def tell(self, delivery: Delivery) -> None:
         """Put a delivery into the session's mailbox, without waiting."""
@@ -79,6 +83,7 @@ class Recipient:
         self.own = own
         self.retain_as_published = retain_as_published
         self.identifiers = identifiers
+        """Of a recipient on another node: not empty where a durable session is among those it stands for."""
 
     def same_as(self, other: Recipient) -> bool:
         """Return whether both are the same session with the same options."""

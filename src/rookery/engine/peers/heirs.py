@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rookery.actors.clock import chance
 from rookery.engine.recovery import recipient_for
 from rookery.engine.session_actor import SessionActor
 from rookery.message import Delivery, Message
 from rookery.records import encode_message, pack_numbers
-from rookery.routing.shared import ShareGroup
 from rookery.routing.subscriber import Recipient
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 def deliver_hint(broker: Broker, cell: str, message: Message) -> int:
     """Tell the sessions of that cell whose subscriptions match; return the commit group to wait for.
 
-    That is 0 where none of them has to keep it. One member of each share group gets it, of those of that cell.
+    That is 0 where none of them has to keep it. Share groups have theirs from where it was published.
     """
     matches = broker.router.match_whole(message.topic)
     committer = broker.committer
@@ -53,12 +51,6 @@ def deliver_hint(broker: Broker, cell: str, message: Message) -> int:
         recipient.subscriber.tell(
             Delivery(message, qos, retain, recipient.identifiers, "", position)
         )
-    for share in matches.shares:
-        member = member_of(share, cell)
-        if member is not None:
-            broker.publishing.tell_member(message, member, share.key)
-            if member.subscriber.durable and min(message.qos, member.qos_max):
-                group = committer.must_keep()
     broker.request_turn()
     return group
 
@@ -67,11 +59,3 @@ def is_of(recipient: Recipient, cell: str) -> bool:
     """Whether a session was adopted from a cell."""
     actor = recipient.subscriber
     return isinstance(actor, SessionActor) and actor.adopted_from == cell
-
-
-def member_of(share: ShareGroup, cell: str) -> Recipient | None:
-    """A member of a share group that was adopted from a cell, one with a link if there is any."""
-    members = [member for member in share.members() if is_of(member, cell)]
-    attached = [member for member in members if member.subscriber.attached]
-    candidates = attached or members
-    return candidates[chance() % len(candidates)] if candidates else None

@@ -49,7 +49,8 @@ def test_go_to_adopted_sessions_alone_and_are_kept(engine, crash):
         engine = Engine.restart(survivor_of(engine.store))
     assert got(engine, "ours") == []
     assert got(engine, "one") == [(b"hint", 1, True)]
-    assert got(engine, "two") == got(engine, "member") == [(b"hint", 1, False)]
+    assert got(engine, "two") == [(b"hint", 1, False)]
+    assert got(engine, "member") == []  # Its group had it from where it was published.
 
 
 def test_of_another_cell_go_to_nobody(engine):
@@ -63,20 +64,6 @@ def test_are_not_given_back_to_a_publisher_who_wants_none_of_its_own(engine):
     deliver_hint(engine.broker, CELL, hint("n/a", publisher="two"))
     assert got(engine, "two") == []
     assert len(got(engine, "one")) == 1
-
-
-def test_a_member_with_a_link_goes_first():
-    there = Engine(FakeStore(at_once=True))
-    for name in ("a", "b", "c"):
-        subscribed(there, name, "$share/g/n/#")
-    dead = survivor_of(there.store)
-    engine = neighbour(dead)
-    adopt(engine, dead)
-    peer, _ = engine.connect_more("b", **LASTING)
-    for n in range(5):
-        deliver_hint(engine.broker, CELL, hint("n/a", b"%d" % n))
-        engine.settle()
-    assert [each.payload for each in peer.take()] == [b"%d" % n for n in range(5)]
 
 
 def test_an_adopted_session_is_known_again_after_a_crash(engine):

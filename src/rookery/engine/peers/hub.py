@@ -1,0 +1,345 @@
+"""All other nodes: what each is told this turn, what is waited for, and what came from them.
+
+A turn's items for a peer leave as one frame. Turns with something that a client waits for are numbered; an
+answer that carries such a number leaves when every peer has acknowledged what that turn, and all before
+it, told it. ``Broker.forwarded`` is the last turn of which that is so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from rookery.engine.committer import Waiter
+from rookery.engine.peers.claims import Claims
+from rookery.engine.peers.departed import Departed
+from rookery.engine.peers.items import ACK, Item, ack_item, items_of, u64_at
+from rookery.engine.peers.marks import Marks
+from rookery.engine.peers.receiving import Receiving
+from rookery.engine.peers.remote_node import PEER_FACT, RemoteNode
+from rookery.engine.peers.routes import Routes
+from rookery.engine.peers.stamps import Stamps
+from rookery.engine.peers.syncing import Syncing
+from rookery.engine.stats import END_INTERNAL
+from rookery.message import Message
+from rookery.mqtt.errors import PeerFault
+from rookery.mqtt.types import ReasonCode
+from rookery.ports import PeerEvents, PeerLink
+from rookery.records import Loaded, encode_message
+from rookery.session.backlog import BacklogWalk
+
+if TYPE_CHECKING:
+    from rookery.engine.broker import Broker
+    from rookery.engine.client_link import ClientLink
+
+NO_TARGETS: Final[tuple[int, ...]] = ()
+CLEARED_MAX: Final = 100_000
+NOT_KEPT: Final = "another node could not be reached, and nothing could be kept for it"
+
+
+class Hub(PeerEvents, Waiter):
+    """The other nodes of this one's cluster."""
+
+    def __init__(self, broker: Broker, node_id: str, epoch: int = 1) -> None:
+        self.broker = broker
+        self.node_id = node_id
+        self.origin = f"{node_id}/{epoch}"
+        """By what others know the messages that our log keeps for them: its positions begin anew with an epoch."""
+        self.nodes: dict[str, RemoteNode] = {}
+        self.number: int = 1
+        """The turn that is open, among those that somebody waits for."""
+        self.marks = Marks(broker)
+        self.stamps = Stamps(broker.clock, node_id)
+        self.routes = Routes(self)
+        self.departed = Departed(self)
+        self.syncing = Syncing(self)
+        self.cleared: dict[str, int] = {}
+        """By topic name: the stamp with which its retained message was cleared, for the last ones."""
+        self.receiving = Receiving(self)
+        self.claims = Claims(self)
+        self._members_known: bool = False
+        self._numbers: dict[int, RemoteNode] = {}
+        self._promised: bool = False
+        self._waiters: dict[int, list[ClientLink]] = {}
+        self._incoming: deque[tuple[RemoteNode, PeerLink, Item]] = deque()
+        self._entry_of: Message | None = None
+        self._entry_share: str = ""
+        self._entry: bytes = b""
+        broker.router.changed = set()
+
+    def node(self, node_id: str) -> RemoteNode:
+        """The node of this name, known before or not."""
+        node = self.nodes.get(node_id)
+        if node is None:
+            node = RemoteNode(self, node_id)
+            self.nodes[node_id] = node
+        return node
+
+    def set_members(self, epochs: Mapping[str, int]) -> None:
+        """Say whose sessions are their own: the nodes whose cells nobody has adopted, and their epochs.
+
+        A node stops being a member when another has all its sessions, not before. Until this is
+        called for the first time those that have a link are members.
+        """
+        self._members_known = True
+        node_ids = {
+            node_id
+            for node_id, epoch in epochs.items()
+            if not self.departed.is_gone(node_id, epoch)
+        }
+        for node_id in node_ids:
+            if node_id != self.node_id:
+                self.node(node_id)
+        left = False
+        for node in self.nodes.values():
+            member = node.node_id in node_ids
+            left |= node.member and not member
+            node.member = member
+        if left:
+            self.broker.read_clock()
+            self.claims.member_left()
+        self.broker.request_turn()
+
+    def number_of(self, node: RemoteNode) -> int:
+        """The number under which our log keeps what a node is to get."""
+        if node.number == 0:
+            node.number = self.broker.committer.new_session_number()
+            self._numbers[node.number] = node
+            fact = node.number.to_bytes(8, "big") + node.epoch.to_bytes(8, "big")
+            self.broker.committer.group.facts[PEER_FACT + node.node_id] = fact
+        return node.number
+
+    def forget_number(self, node: RemoteNode) -> None:
+        """Nothing is kept for a node any more."""
+        self._numbers.pop(node.number, None)
+
+    def know_number(self, node: RemoteNode, number: int) -> None:
+        """Our log keeps messages for a node under this number."""
+        node.number = number
+        self._numbers[number] = node
+
+    def restore(self, loaded: Loaded) -> None:
+        """Take up what our last process knew of the others; before the log is read."""
+        for name, fact in loaded.facts.items():
+            if name.startswith(PEER_FACT):
+                node = self.node(name[len(PEER_FACT) :])
+                node.epoch = u64_at(fact, 8)
+                self.know_number(node, u64_at(fact, 0))
+        self.departed.restore(loaded)
+        for row in loaded.progress:
+            kept_for = self._numbers.get(row.number)
+            if kept_for is not None:
+                kept_for.owed.start_at(row.cursor, row.done)
+        self.marks.restore(loaded)
+
+    def kept_for(self, number: int) -> RemoteNode | None:
+        """The node that a target of a log entry stands for."""
+        return self._numbers.get(number)
+
+    def kept_positions(self) -> list[int]:
+        """All entries of our log that are kept for other nodes."""
+        found: list[int] = []
+        for node in (*self.nodes.values(), *self.departed.nodes):
+            backlog = node.owed.backlog
+            found.extend(BacklogWalk(backlog).take(backlog.count))
+            found.extend(node.owed.on_their_way())
+        return found
+
+    def entry_of(self, message: Message, share: str) -> bytes:
+        """The message as it is told; made once for all nodes that it goes to."""
+        if self._entry_of is not message or self._entry_share != share:
+            self._entry = encode_message(
+                message, self.broker.committer.wall_minus_monotonic, NO_TARGETS, share
+            )
+            self._entry_of = message
+            self._entry_share = share
+        return self._entry
+
+    def note_cleared(self, topic: str, stamp: int) -> None:
+        """Remember for a while that a retained message was cleared: an older one may still be on its way."""
+        self.cleared.pop(topic, None)
+        self.cleared[topic] = stamp
+        if len(self.cleared) > CLEARED_MAX:
+            del self.cleared[next(iter(self.cleared))]
+
+    def ticket(self) -> int:
+        """The turn that is open: somebody waits until all that it tells is acknowledged."""
+        self._promised = True
+        return self.number
+
+    def wait(self, number: int, client: ClientLink) -> None:
+        """Tell a link when all is acknowledged that turns up to this one told; once for each call."""
+        self._promised = True
+        waiters = self._waiters.get(number)
+        if waiters is None:
+            self._waiters[number] = [client]
+        else:
+            waiters.append(client)
+
+    def note_acknowledged(self) -> None:
+        """A peer has acknowledged something, or nobody waits for it any more."""
+        reached = self.number - 1
+        for node in self.nodes.values():
+            if node.outstanding:
+                reached = min(reached, node.outstanding[0][1] - 1)
+        broker = self.broker
+        if reached <= broker.forwarded:
+            return
+        broker.forwarded = reached
+        for number in [each for each in self._waiters if each <= reached]:
+            for client in self._waiters.pop(number):
+                client.let_go()
+        broker.request_turn()
+
+    def give_up_waiting(self, node: RemoteNode) -> None:
+        """What a node was told is neither acknowledged nor kept: whoever waits for it must send it again."""
+        waiters = self._waiters
+        self._waiters = {}
+        for clients in waiters.values():
+            for client in clients:
+                client.disconnect(ReasonCode.UNSPECIFIED_ERROR, END_INTERNAL, NOT_KEPT)
+        node.outstanding.clear()
+        self.note_acknowledged()
+
+    def peer_up(self, node_id: str, boot: str, link: PeerLink) -> None:
+        """A link to a peer is open."""
+        node = self.node(node_id)
+        if node.link is not None:
+            node.down()
+        epoch = epoch_of(boot)
+        if node.epoch and epoch > node.epoch:
+            self.departed.leave(node)  # Its cell was adopted meanwhile.
+            node = self.node(node_id)
+        node.epoch = epoch
+        node.up(link)
+        node.put(self.departed.holding())
+        if not self._members_known:
+            node.member = True
+        self.claims.link_up(node)
+        self.routes.link_changed(node)
+        self.syncing.begin(node)
+        self.broker.request_turn()
+
+    def peer_down(self, node_id: str, reason: str) -> None:
+        """The link is gone."""
+        node = self.nodes.get(node_id)
+        if node is not None and node.link is not None:
+            self.broker.read_clock()
+            node.down()
+            if not self._members_known:
+                node.member = False
+            self.claims.link_down(node)
+            for other in self.adopted_by(node):
+                other.take_back_kept()
+            self.receiving.link_lost(node)
+            self.broker.request_turn()
+
+    def peer_frames(self, node_id: str, frames: Sequence[bytes]) -> None:
+        """Frames came: they are worked off in turns."""
+        node = self.nodes.get(node_id)
+        link = None if node is None else node.link
+        if node is None or link is None:
+            return
+        try:
+            for frame in frames:
+                for item in items_of(frame):
+                    self._incoming.append((node, link, item))
+        except PeerFault as fault:
+            link.close(f"a frame makes no sense: {fault.text}")
+        self.broker.request_turn()
+
+    def adopted_by(self, node: RemoteNode) -> list[RemoteNode]:
+        """The nodes whose cells this one has adopted, while anything is kept for them."""
+        return [each for each in self.departed.nodes if each.adopter is node]
+
+    def begin_turn(self) -> None:
+        """Work off what came, as far as this turn has room."""
+        incoming = self._incoming
+        broker = self.broker
+        while incoming and not broker.turn_is_full():
+            node, link, item = incoming.popleft()
+            if node.link is not link:
+                continue  # It was not acknowledged, so it comes again.
+            try:
+                self._take(node, item)
+            except (PeerFault, IndexError) as fault:
+                link.close(f"an item makes no sense: {fault}")
+        if incoming:
+            broker.request_turn()
+        self.syncing.go_on()
+
+    def _take(self, node: RemoteNode, item: Item) -> None:
+        if item.kind == ACK:
+            node.acknowledge(u64_at(item.body, 0))
+            return
+        node.received += 1
+        group = self.receiving.take(node, item)
+        node.unfinished.append((node.received, group))
+        if group > self.broker.committer.durable:
+            self.broker.committer.wait(group, self)
+
+    def end_turn(self) -> None:
+        """Tell every peer what this turn has for it, and what of its own is done."""
+        self.claims.end_turn()
+        self.routes.announce()
+        for node in (*self.nodes.values(), *self.departed.nodes):
+            if node.owed.backlog.count:
+                node.pump()
+        if self.departed.nodes:
+            self.departed.let_go()
+        for node in self.nodes.values():
+            link = node.link
+            if link is None:
+                continue
+            self._acknowledge(node)
+            if node.outbox:
+                link.send(b"".join(node.outbox))
+                node.outbox.clear()
+                node.outbox_bytes = 0
+        self._entry_of = None
+        if self._promised:
+            self._promised = False
+            self.number += 1
+            self.note_acknowledged()
+
+    def _acknowledge(self, node: RemoteNode) -> None:
+        durable = self.broker.committer.durable
+        unfinished = node.unfinished
+        done = 0
+        while unfinished and unfinished[0][1] <= durable:
+            done = unfinished.popleft()[0]
+        if done:
+            node.outbox.append(ack_item(done))
+
+    def committed(self, group: int, error: Exception | None) -> None:
+        """What peers told is durable and can be acknowledged; or it could not be kept."""
+        if error is not None:
+            for node in list(self.nodes.values()):
+                if node.link is not None and any(each == group for _, each in node.unfinished):
+                    node.link.close("what was told could not be made durable")
+        self.broker.request_turn()
+
+    def room(self) -> None:
+        """Nothing here waits for room."""
+
+    def is_linked(self, node_id: str) -> bool:
+        """Whether there is a link to a node."""
+        node = self.nodes.get(node_id)
+        return node is not None and node.link is not None
+
+    def not_synced(self) -> list[str]:
+        """The members that have not told all that their sessions ask for."""
+        return sorted(
+            [name for name, node in self.nodes.items() if node.member and not node.synced]
+        )
+
+    def waiting_items(self) -> int:
+        """How many items peers have not acknowledged."""
+        return sum([node.sent - node.done for node in self.nodes.values() if node.link is not None])
+
+
+def epoch_of(boot: str) -> int:
+    """The epoch of a cell that a node's boot name begins with: ``3-9f2c``; 1 where it names none."""
+    epoch = boot.partition("-")[0]
+    return int(epoch) if epoch.isdecimal() else 1

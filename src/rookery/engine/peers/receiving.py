@@ -1,0 +1,103 @@
+"""What other nodes tell, by the kind of the item: each takes effect here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rookery.engine.peers.items import (
+    ADOPTED,
+    CLAIM,
+    CLAIMED,
+    HANDED,
+    HOLDING,
+    KEPT,
+    PUBLISH,
+    RETAINED,
+    ROUTE,
+    SWITCHED,
+    SYNCED,
+    Item,
+    text_of,
+    u64_at,
+)
+from rookery.engine.peers.remote_node import RemoteNode
+from rookery.mqtt.errors import MalformedPacket
+from rookery.records import Entry, decode_message
+
+if TYPE_CHECKING:
+    from rookery.engine.peers.hub import Hub
+
+
+class Receiving:
+    """Takes items."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._told: dict[str, set[str]] = {}
+        """By node: the filters it told since its link is up, until it has told all."""
+
+    def take(self, node: RemoteNode, item: Item) -> int:
+        """Do what an item says; the commit group it is done with, 0 when it is done already.
+
+        Raises ``PeerFault`` or ``IndexError`` where the item makes no sense.
+        """
+        kind = item.kind
+        if kind == PUBLISH:
+            return self._publish(node, self._entry(item.body))
+        if kind == KEPT:
+            origin, rest = text_of(item.body)
+            number = u64_at(rest, 0)
+            if not self._hub.marks.is_new(origin, number):
+                return 0
+            self._publish(node, self._entry(rest[8:]))
+            return self._hub.marks.note(origin, number)
+        if kind == ROUTE:
+            self._route(node, item.body)
+        elif kind == RETAINED:
+            entry = self._entry(item.body)
+            self._hub.broker.publishing.retain_from_peer(entry.message)
+        elif kind == HANDED:
+            cell, rest = text_of(item.body)
+            origin, rest = text_of(rest)
+            return self._hub.departed.handed(cell, origin, u64_at(rest, 0), self._entry(rest[8:]))
+        elif kind == ADOPTED:
+            cell, rest = text_of(item.body)
+            self._hub.departed.adopted(cell, u64_at(rest, 0), node)
+        elif kind == HOLDING:
+            self._hub.departed.holds(node, item.body)
+        elif kind == SWITCHED:
+            node.asleep.discard(text_of(item.body)[0])
+        elif kind == SYNCED:
+            node.synced = True
+            self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))
+        elif kind == CLAIM:
+            self._hub.claims.asked(node, item.body)
+        elif kind == CLAIMED:
+            self._hub.claims.answered(node, item.body)
+        else:
+            raise MalformedPacket(f"there is no item of kind {kind}")
+        return 0
+
+    def link_lost(self, node: RemoteNode) -> None:
+        """What was told so far of all routes is no whole any more."""
+        self._told.pop(node.node_id, None)
+        self._hub.routes.link_changed(node)
+
+    def _entry(self, data: bytes) -> Entry:
+        return decode_message(data, self._hub.broker.committer.wall_minus_monotonic)
+
+    def _publish(self, node: RemoteNode, entry: Entry) -> int:
+        broker = self._hub.broker
+        broker.stats.messages_from_peers += 1
+        return broker.publishing.receive_from_peer(entry.message, entry.share, node.asleep)
+
+    def _route(self, node: RemoteNode, body: bytes) -> None:
+        value = u64_at(b"\0\0\0\0" + body[:4], 0)
+        key, _ = text_of(body[4:])
+        if not node.synced:
+            told = self._told.setdefault(node.node_id, set())
+            if value:
+                told.add(key)
+            else:
+                told.discard(key)
+        self._hub.routes.learn(node, key, value)

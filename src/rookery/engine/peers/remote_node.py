@@ -1,0 +1,373 @@
+"""Another node as a subscriber: what the router finds there goes to it once, in the order of publication.
+
+Three ways lead to it. A message that only present clients want is told at once, and is done when the node has
+acknowledged it. One that a durable session there is owed is told in the same way; while that is not possible (the link
+is down, or it was and what was kept then is not through yet), and always with QoS 2, it is kept in our own log
+first, and told when it is durable: so it reaches the node, or whoever adopts its cell, whatever happens to any one
+of us, and the receiver knows it by its number if it comes twice. QoS 0 that finds no link is dropped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from rookery.engine.committer import ProgressSource, Waiter
+from rookery.engine.peers.items import PUBLISH, handed_item, item, kept_item
+from rookery.engine.stats import DROP_PEER_DOWN, DROP_PEER_SLOW
+from rookery.message import Delivery, Message
+from rookery.ports import PeerLink
+from rookery.records import ProgressRow, decode_message, encode_message
+from rookery.routing.subscriber import Recipient, Subscriber
+from rookery.session.owed import Owed
+
+if TYPE_CHECKING:
+    from rookery.engine.peers.hub import Hub
+
+READ_AT_A_TIME: Final = 256
+OUTPUT_BYTES_MAX: Final = 16_777_216
+"""What may wait for a peer before QoS 0 is dropped."""
+PEER_FACT: Final = "peer/"
+"""By the name of a node: the number under which our log keeps what it is to get, and its epoch."""
+NO_TARGETS: Final[tuple[int, ...]] = ()
+
+
+class Told:
+    """A message that was told and is not acknowledged."""
+
+    def __init__(self, number: int, entry: bytes, durable: bool) -> None:
+        self.number = number
+        """The number of its item on the link."""
+        self.entry = entry
+        self.durable = durable
+        """Whether it is kept if the link goes down before the acknowledgement."""
+
+
+class RemoteNode(Subscriber, Waiter, ProgressSource):
+    """One other node."""
+
+    def __init__(self, hub: Hub, node_id: str) -> None:
+        super().__init__(node_id)
+        self.remote = True
+        self.hub = hub
+        self.node_id = node_id
+        self.epoch: int = 0
+        """That of its cell; a node whose cell was adopted comes back with a higher one."""
+        self.link: PeerLink | None = None
+        self.member: bool = False
+        """Whether it may have sessions that nobody has adopted."""
+        self.synced: bool = False
+        """Whether the link has told all routes and retained messages of the other."""
+        self.routes: dict[str, int] = {}
+        """By filter, with its share prefix: the value it was told."""
+        self.outbox: list[bytes] = []
+        """The items of this turn."""
+        self.outbox_bytes: int = 0
+        self.sent: int = 0
+        """How many items were told on this link."""
+        self.done: int = 0
+        """Up to which of them it has acknowledged."""
+        self.received: int = 0
+        """How many items it told us on this link."""
+        self.outstanding: deque[tuple[int, int]] = deque()
+        """Item and turn: what publishers wait for."""
+        self.unfinished: deque[tuple[int, int]] = deque()
+        """Item of its and commit group: what we have not acknowledged yet."""
+        self.acknowledged: int = 0
+        """Up to which of its items we have told it that we are done."""
+        self.owed = Owed(0)
+        """The kept messages: positions in our log."""
+        self.departed: bool = False
+        """Whether its cell is, or is being, adopted: it gets nothing any more."""
+        self.adopter: RemoteNode | None = None
+        """Who has adopted its cell and gets what is kept for it; ``None`` is not known, or ourselves."""
+        self.adopted_here: bool = False
+        self.asleep: set[str] = set()
+        """Cells we have adopted of which it keeps messages itself: what it tells is not for their sessions."""
+        self._told: deque[Told] = deque()
+        self._kept_told: deque[tuple[int, int]] = deque()
+        """Item and position of kept messages told and not acknowledged."""
+        self._fresh: deque[tuple[int, int, bytes]] = deque()
+        """Group, position and entry of what is kept and not durable yet, while the link is up."""
+        self._barrier: int = 0
+        """The group whose durability stands in for acknowledgements that did not come."""
+
+    def tell(self, delivery: Delivery) -> None:
+        """Not used: what goes to another node needs to know more than a delivery says."""
+        raise NotImplementedError
+
+    def inflight_count(self) -> int:
+        """What it has not acknowledged."""
+        return len(self.outstanding) + self.owed.backlog.count
+
+    def is_idle(self) -> bool:
+        """Whether nothing that is kept for it is on its way."""
+        return not self._fresh and not self._kept_told and not self.owed.reading
+
+    def is_direct(self) -> bool:
+        """Whether a message may be told at once: nothing kept must go before it."""
+        return (
+            self.link is not None
+            and not self._fresh
+            and self.owed.backlog.count == 0
+            and not self.owed.reading
+        )
+
+    def forward(self, message: Message, qos: int, durable: bool, share: str) -> int:
+        """Have the node get a message.
+
+        ``qos`` is the highest level anybody there gets it at, ``durable`` whether a durable session is
+        among them. Returns the commit group it is kept in; 0 when it is told instead, or dropped.
+        """
+        hub = self.hub
+        stats = hub.broker.stats
+        if qos and durable and (message.qos == 2 or not self.is_direct()):
+            return self._keep(message, share)
+        link = self.link
+        if link is None:
+            stats.drop(DROP_PEER_DOWN)
+            return 0
+        if qos == 0 and link.unsent_bytes + self.outbox_bytes > OUTPUT_BYTES_MAX:
+            stats.drop(DROP_PEER_SLOW)
+            return 0
+        entry = hub.entry_of(message, share)
+        number = self.put(item(PUBLISH, entry))
+        stats.messages_forwarded += 1
+        if qos:
+            self._told.append(Told(number, entry, durable and message.qos < 2))
+            self.wait_for(number)
+        return 0
+
+    def put(self, data: bytes) -> int:
+        """Tell the node an item at the end of this turn; its number on the link."""
+        self.outbox.append(data)
+        self.outbox_bytes += len(data)
+        self.sent += 1
+        return self.sent
+
+    def wait_for(self, number: int) -> None:
+        """What ends in this turn waits until the node has acknowledged an item."""
+        self.outstanding.append((number, self.hub.ticket()))
+
+    def _keep(self, message: Message, share: str) -> int:
+        """Put a message into our log for the node alone."""
+        committer = self.hub.broker.committer
+        self.hub.broker.stats.messages_kept_for_peers += 1
+        target = self.hub.number_of(self)
+        position = committer.append(message, (target,), share)
+        committer.refer(position, 1)
+        group = committer.must_keep()
+        owed = self.owed
+        if self.link is not None and not owed.backlog.count and not owed.reading:
+            entry = committer.group.entries[len(committer.group.entries) - 1]
+            self._fresh.append((group, position, entry))
+            owed.take_out(position)
+            committer.wait(group, self)
+        else:
+            owed.backlog.append(position, message.qos)
+        committer.touch(self)
+        return group
+
+    def restore(self, position: int, qos: int) -> bool:
+        """Our log holds a message for it that was not done with when our last process ended."""
+        if self.owed.was_finished(position):
+            return False
+        self.owed.backlog.append(position, qos)
+        return True
+
+    def committed(self, group: int, error: Exception | None) -> None:
+        """What was kept is durable, and may be told; or it was never taken."""
+        if group == self._barrier and error is None:
+            self._barrier = 0
+            self.outstanding.clear()
+            self.hub.note_acknowledged()
+        fresh = self._fresh
+        while fresh and fresh[0][0] <= group:
+            _, position, entry = fresh.popleft()
+            if error is not None:
+                self.finish(position)
+            else:
+                self._tell_kept(position, entry)
+        if error is not None and self._barrier:
+            # Nothing can be kept, so nobody can be told that it is: their links end.
+            self.hub.give_up_waiting(self)
+        self.hub.broker.request_turn()
+
+    def room(self) -> None:
+        """Nothing here waits for room."""
+
+    def pump(self) -> None:
+        """Read on what is kept and tell it."""
+        owed = self.owed
+        if owed.reading or not owed.backlog.count or self._fresh:
+            return
+        link = self._way()
+        if link is None and not self.adopted_here:
+            return
+        if len(self._kept_told) >= READ_AT_A_TIME:
+            return
+        committer = self.hub.broker.committer
+        taken = owed.backlog.take(READ_AT_A_TIME, committer.readable_end())
+        if not taken:
+            return
+        positions = [position for position, _ in taken]
+        for position in positions:
+            owed.take_out(position)
+        owed.reading = True
+        self.hub.broker.store.read(positions, lambda entries: self._read(link, positions, entries))
+
+    def _way(self) -> PeerLink | None:
+        """The link by which it is told what is kept for it."""
+        if self.departed:
+            return None if self.adopter is None else self.adopter.link
+        return self.link
+
+    def _read(
+        self, link: PeerLink | None, positions: list[int], entries: Sequence[bytes | None]
+    ) -> None:
+        self.owed.reading = False
+        if self._way() is not link:
+            self._take_back(positions)
+            return
+        for position, entry in zip(positions, entries, strict=True):
+            if entry is None:
+                self.finish(position)
+            else:
+                self._tell_kept(position, entry)
+        self.hub.broker.request_turn()
+
+    def _tell_kept(self, position: int, data: bytes) -> None:
+        """Tell a kept message; the receiver knows by origin and number whether it had it before."""
+        broker = self.hub.broker
+        entry = decode_message(data, broker.committer.wall_minus_monotonic)
+        if self.adopted_here:
+            self.hub.departed.deliver(self.node_id, entry)
+            self.finish(position)
+            return
+        origin = self.hub.origin
+        plain = encode_message(
+            entry.message, broker.committer.wall_minus_monotonic, NO_TARGETS, entry.share
+        )
+        broker.stats.messages_forwarded += 1
+        if self.adopter is None:
+            told = self.put(kept_item(origin, position, plain))
+        else:
+            told = self.adopter.put(handed_item(self.node_id, origin, position, plain))
+        self._kept_told.append((told, position))
+
+    def finish(self, position: int) -> None:
+        """The node has a kept message, or never will."""
+        committer = self.hub.broker.committer
+        self.owed.finish(position)
+        committer.release(position)
+        committer.touch(self)
+
+    def progress_row(self) -> ProgressRow | None:
+        """How far it has come with what is kept for it."""
+        if self.number == 0:
+            return None
+        cursor = self.owed.cursor()
+        return ProgressRow(self.number, cursor, self.owed.sent, self.owed.finished_beyond(cursor))
+
+    def acknowledge(self, number: int) -> None:
+        """It is done with all our items up to this one."""
+        self.done = number
+        told = self._told
+        while told and told[0].number <= number:
+            told.popleft()
+        self.finish_told(number)
+        for other in self.hub.adopted_by(self):
+            other.finish_told(number)
+        waiting = self.outstanding
+        while waiting and waiting[0][0] <= number:
+            waiting.popleft()
+        self.hub.note_acknowledged()
+        self.pump()
+
+    def finish_told(self, number: int) -> None:
+        """Kept messages told with items up to this one have arrived."""
+        kept = self._kept_told
+        while kept and kept[0][0] <= number:
+            self.finish(kept.popleft()[1])
+
+    def up(self, link: PeerLink) -> None:
+        """A link is open: numbers begin anew, and what is kept goes out."""
+        self.link = link
+        self.attached = True
+        self.synced = False
+        self.asleep.clear()
+        self.sent = self.done = self.received = self.acknowledged = 0
+        self.outbox.clear()
+        self.outbox_bytes = 0
+        self.unfinished.clear()
+
+    def down(self) -> None:
+        """The link is gone: keep what durable sessions there are owed and have perhaps not got."""
+        self.link = None
+        self.attached = False
+        self.synced = False
+        self.outbox.clear()
+        self.outbox_bytes = 0
+        self.unfinished.clear()
+        broker = self.hub.broker
+        told, self._told = self._told, deque()
+        self.take_back_kept()
+        group = 0
+        for each in told:
+            if each.durable:
+                entry = decode_message(each.entry, broker.committer.wall_minus_monotonic)
+                group = self._keep(entry.message, entry.share)
+        if not self.outstanding:
+            return
+        if group:
+            self._barrier = group
+            broker.committer.wait(group, self)
+            broker.request_turn()
+        elif not self._barrier:
+            self.outstanding.clear()
+            self.hub.note_acknowledged()
+
+    def take_back_kept(self) -> None:
+        """Kept messages that were on their way are still to be told."""
+        positions = [position for _, position in self._kept_told]
+        positions.extend([position for _, position, _ in self._fresh])
+        self._kept_told.clear()
+        self._fresh.clear()
+        self._take_back(positions)
+
+    def _take_back(self, positions: list[int]) -> None:
+        if not positions:
+            return
+        owed = self.owed
+        cursor = owed.cursor()
+        finished = owed.finished_beyond(cursor)
+        for position, _ in owed.backlog.take(owed.backlog.count, owed.backlog.last() + 1):
+            positions.append(position)
+        self.owed = Owed(0)
+        self.owed.start_at(cursor, finished)
+        for position in sorted(positions):
+            self.owed.backlog.append(position, 1)
+
+
+class RemoteMember(Subscriber):
+    """One of another node's members of a share group; which one is that node's to choose."""
+
+    def __init__(self, node: RemoteNode, attached: bool) -> None:
+        super().__init__(node.node_id)
+        self.remote = True
+        self.node = node
+        self.attached = attached
+
+    def tell(self, delivery: Delivery) -> None:
+        """Not used: the node is told."""
+        raise NotImplementedError
+
+    def inflight_count(self) -> int:
+        """What its node has not acknowledged."""
+        return self.node.inflight_count()
+
+
+def is_durable(recipient: Recipient) -> bool:
+    """Whether a durable session is among those that a remote recipient stands for."""
+    return len(recipient.identifiers) > 0

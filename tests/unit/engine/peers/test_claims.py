@@ -1,0 +1,192 @@
+import pytest
+
+from rookery.mqtt.packets import Disconnect
+from rookery.mqtt.types import V3_1, V3_1_1, V5
+from tests.support.engine import will
+from tests.support.peers import Cluster, hub_of
+
+LASTING = {"session_expiry_interval": 3_600}
+
+
+def sessions(cluster: Cluster, client_id: str = "c") -> list[str]:
+    """The nodes that have a session of the client."""
+    return [
+        name
+        for name, engine in cluster.engines.items()
+        if client_id in engine.broker.registry.actors
+    ]
+
+
+class TestATakeover:
+    @pytest.mark.parametrize("version", [V3_1, V3_1_1, V5])
+    def test_leaves_one_link_and_one_session(self, version: int):
+        cluster = Cluster("a", "b", "c")
+        first = cluster.connect("a", "c", version)
+        second, told = cluster.connect_more("b", "c", version)
+        assert told == ["CONNACK"]
+        assert cluster.taken(first) == (["DISCONNECT 0x8E"] if version == V5 else [])
+        assert first.closed
+        assert not second.closed
+        assert sessions(cluster) == ["b"]
+
+    def test_begins_anew_where_the_client_asks_for_it(self):
+        cluster = Cluster("a", "b")
+        first = cluster.connect("a", "c", **LASTING)
+        cluster.subscribe(first, "t")
+        _, told = cluster.connect_more("b", "c", **LASTING)
+        assert told == ["CONNACK"]
+        assert first.closed
+        assert sessions(cluster) == ["b"]
+        assert cluster.engines["a"].stats.sessions_discarded == 1
+
+    def test_ends_a_session_that_does_not_outlive_its_link(self):
+        cluster = Cluster("a", "b")
+        first = cluster.connect("a", "c", will=will("t"))
+        watcher = cluster.connect("b", "watcher")
+        cluster.subscribe(watcher, "t")
+        _, told = cluster.connect_more("b", "c", clean_start=False)
+        assert told == ["CONNACK"]
+        assert first.closed
+        assert cluster.taken(watcher) == ["PUBLISH t=gone"]
+
+    def test_answers_once_the_old_session_cannot_come_back(self):
+        cluster = Cluster("a", "b")
+        cluster.connect("a", "c", **LASTING).send(Disconnect())
+        store = cluster.stores["a"]
+        store.at_once = False
+        peer, told = cluster.connect_more("b", "c", **LASTING)
+        assert told == []
+        store.at_once = True
+        while store.waiting:
+            store.complete()
+        assert cluster.taken(peer) == ["CONNACK"]
+        cluster.kill("a")
+        assert store.content.sessions == {}
+
+    def test_answers_in_the_end_though_a_commit_failed(self):
+        cluster = Cluster("a", "b")
+        cluster.connect("a", "c", **LASTING).send(Disconnect())
+        store = cluster.stores["a"]
+        store.is_broken = True
+        peer, told = cluster.connect_more("b", "c", **LASTING)
+        assert told == []
+        store.is_broken = False
+        cluster.engines["a"].wait(1)
+        assert cluster.taken(peer) == ["CONNACK"]
+        assert store.content.sessions == {}
+
+    def test_needs_nobody_where_the_session_is_here(self):
+        cluster = Cluster("a", "b")
+        cluster.connect("a", "c")
+        cluster.connect("a", "c")
+        assert cluster.engines["a"].stats.claims_asked == 1
+
+    def test_of_one_key_only(self):
+        cluster = Cluster("a", "b")
+        first = cluster.connect("a", "c")
+        cluster.connect("b", "d")
+        assert not first.closed
+
+
+class TestWhoComesFirst:
+    def test_the_later_of_two_at_once_has_it(self):
+        cluster = Cluster("a", "b")
+        first = cluster.begin("a", "c")
+        second = cluster.begin("b", "c")
+        assert cluster.taken(second) == ["CONNACK"]
+        assert cluster.taken(first) == ["CONNACK", "DISCONNECT 0x8E"]
+        assert sessions(cluster) == ["b"]
+
+    def test_the_later_of_two_at_one_node_displaces_the_earlier(self):
+        cluster = Cluster("a", "b")
+        first = cluster.begin("a", "c")
+        second = cluster.begin("a", "c")
+        assert cluster.taken(second) == ["CONNACK"]
+        assert cluster.taken(first) == ["CONNACK 0x88"]
+        assert first.closed
+        assert sessions(cluster) == ["a"]
+
+    def test_one_that_has_gone_keeps_nobody_waiting(self):
+        cluster = Cluster("a", "b", "c")
+        for engine in cluster.engines.values():
+            hub_of(engine).set_members(dict.fromkeys("abc", 1))
+        cluster.cut("a", "c")
+        first = cluster.begin("a", "c")
+        second = cluster.begin("b", "c")
+        assert cluster.taken(second) == []
+        first.drop()
+        assert cluster.taken(second) == ["CONNACK"]
+
+    def test_what_a_client_sends_meanwhile_waits(self):
+        cluster = Cluster("a", "b")
+        first = cluster.begin("a", "c", **LASTING)
+        assert first.send(Disconnect()) == []
+        cluster.settle()
+        assert first.closed
+        assert sessions(cluster) == ["a"]
+
+
+class TestAMemberWithoutALink:
+    def test_is_waited_for(self):
+        cluster = Cluster("a", "b")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("ab", 1))
+        old = cluster.connect("b", "c")
+        cluster.cut("a", "b")
+        peer, told = cluster.connect_more("a", "c")
+        assert told == []
+        cluster.join("a", "b")
+        assert cluster.taken(peer) == ["CONNACK"]
+        assert old.closed
+
+    def test_is_not_when_it_is_none_any_more(self):
+        cluster = Cluster("a", "b")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("ab", 1))
+        cluster.cut("a", "b")
+        peer, told = cluster.connect_more("a", "c")
+        assert told == []
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("a", 1))
+        assert cluster.taken(peer) == ["CONNACK"]
+
+    def test_is_not_for_longer_than_a_connect_may_take(self):
+        cluster = Cluster("a", "b")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("ab", 1))
+        cluster.cut("a", "b")
+        peer, _ = cluster.connect_more("a", "c")
+        cluster.engines["a"].wait(11)
+        assert cluster.taken(peer) == ["CONNACK 0x88"]
+        assert peer.closed
+
+    def test_that_is_none_any_more_makes_all_others_asked_again(self):
+        cluster = Cluster("a", "b", "c")
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("abc", 1))
+        cluster.kill("c")
+        peer, told = cluster.connect_more("a", "c")
+        assert told == []
+        # b has said that it has nothing; then it takes over what c had.
+        registry = cluster.engines["b"].broker.registry
+        registry.restore("c", cluster.connect("b", "d").actor.principal)
+        hub_of(cluster.engines["a"]).set_members(dict.fromkeys("ab", 1))
+        assert cluster.taken(peer) == ["CONNACK"]
+        assert sessions(cluster) == ["a"]
+
+    def test_is_asked_again_for_it_may_have_begun_anew(self):
+        cluster = Cluster("a", "b", "c")
+        for engine in cluster.engines.values():
+            hub_of(engine).set_members(dict.fromkeys("abc", 1))
+        cluster.cut("a", "c")
+        peer, told = cluster.connect_more("a", "c")
+        assert told == []
+        cluster.cut("a", "b")
+        cluster.join("a", "c")
+        assert cluster.taken(peer) == []
+        cluster.join("a", "b")
+        assert cluster.taken(peer) == ["CONNACK"]
+
+
+class TestANodeThatStops:
+    def test_sends_away_who_waits(self):
+        cluster = Cluster("a", "b")
+        peer = cluster.begin("a", "c")
+        cluster.engines["a"].broker.drain()
+        assert cluster.taken(peer) == ["CONNACK 0x88"]
+        assert peer.closed
