@@ -131,7 +131,10 @@ class Admission:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
         if self._broker.overload.level == REFUSING:
             raise NotAdmitted(ReasonCode.SERVER_BUSY, self._broker.overload.reason)
-        if self._broker.registry.attached >= limits.connections_max:
+        connected = self._broker.registry.attached
+        if self._broker.peers is not None:
+            connected += self._broker.peers.relays.more_connected()
+        if connected >= limits.connections_max:
             raise NotAdmitted(
                 ReasonCode.QUOTA_EXCEEDED, f"there are {limits.connections_max} connections already"
             )
@@ -368,13 +371,15 @@ class Admission:
             )
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
+        client.link.stepwise = False
         client.session_is_new = not present
         self._open(client, connect)
         pending = None if will is None else PendingWill(will, will_delay_seconds(will))
         broker.registry.attach(
             actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
-        broker.gate.join(client, principal.name)
+        if not client.io.relayed:
+            broker.gate.join(client, principal.name)
         actor.will_allowed_at = admitted.generation
         if not present and broker.registry.removed_in(client_id) > broker.committer.durable:
             # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.

@@ -264,7 +264,7 @@ class Broker:
                 actor.set_will(None)  # The client did nothing wrong and may be back at once.
                 actor.client.disconnect(reason_code, END_SHUTDOWN, "")
         if self.peers is not None:
-            self.peers.claims.drain()
+            self.peers.drain(reason_code)
 
     def link_crashed(self, client: ClientLink, error: Exception) -> None:
         """A fault of ours in a client's step: it costs that client its link, nobody else anything."""
@@ -332,6 +332,16 @@ class Broker:
         """A client has come to another node."""
         self._log.info(
             "client_taken_over", client_id=client_id, address=client.address, node=node_id
+        )
+
+    def log_relayed(self, client: ClientLink, node_id: str) -> None:
+        """A client is let in, and its session is on another node."""
+        self._log.info(
+            "client_relayed",
+            client_id=client.client_id,
+            address=client.address,
+            listener=client.listener,
+            node=node_id,
         )
 
     def log_disconnect(self, client: ClientLink, client_id: str, reason: str) -> None:

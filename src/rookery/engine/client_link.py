@@ -64,7 +64,9 @@ ATTACHED: Final = 1
 ADMITTING: Final = 2
 ASKING: Final = 3
 """Somebody is asked whether the client may do what its last packet says."""
-ENDED: Final = 4
+RELAYED: Final = 4
+"""Its session is on another node, to which its bytes are passed."""
+ENDED: Final = 5
 
 PINGRESP_WIRE: Final = b"\xd0\x00"
 
@@ -84,6 +86,7 @@ class ClientLink(Timed, Waiter):
         self.address = address
         self.listener = listener
         self.link = Link(SERVER, limits.packet_bytes_max, limits.topic_aliases_in_max)
+        self.link.stepwise = broker.peers is not None
         self.stage: int = WAITING
         self.connect: Connect | None = None
         self.actor: SessionActor | None = None
@@ -141,12 +144,17 @@ class ClientLink(Timed, Waiter):
 
     def received(self, data: bytes, now: float) -> None:
         """Bytes came from the client."""
+        if self.stage == RELAYED and self.elsewhere is not None:
+            self.elsewhere.received(self, data, now)
+            return
         self.last_received = now
         stats = self.broker.stats
         stats.bytes_received += len(data)
         if self.pace is not None:
             self.pace.charge(len(data), now)
         packets = self.link.receive(data)
+        if not packets and self.link.stopped:
+            self.io.pause()
         stats.packets_received += len(packets)
         if self._held:
             self._held.extend(packets)
@@ -193,6 +201,12 @@ class ClientLink(Timed, Waiter):
             self._hold_from(index)
             if self.stage < ADMITTING and (index < stop or self.filters is not None):
                 self.io.request_work(index == start)
+            return
+        if self.link.stopped and self.stage < ADMITTING:
+            self._held = self.link.go_on()
+            self._held_next = 0
+            broker.stats.packets_received += len(self._held)
+            self.work(now)
             return
         self._all_done(pace)
 

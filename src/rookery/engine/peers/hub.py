@@ -16,6 +16,7 @@ from rookery.engine.peers.claims import Claims
 from rookery.engine.peers.items import ACK, Item, ack_item, items_of, u64_at
 from rookery.engine.peers.marks import Marks
 from rookery.engine.peers.receiving import Receiving
+from rookery.engine.peers.relay import Relays
 from rookery.engine.peers.remote_node import RemoteNode
 from rookery.engine.peers.routes import Routes
 from rookery.engine.peers.stamps import Stamps
@@ -55,6 +56,7 @@ class Hub(PeerEvents, Waiter):
         """By topic name: the stamp with which its retained message was cleared, for the last ones."""
         self.receiving = Receiving(self)
         self.claims = Claims(self)
+        self.relays = Relays(self)
         self._members_known: bool = False
         self._numbers: dict[int, RemoteNode] = {}
         self._promised: bool = False
@@ -179,7 +181,8 @@ class Hub(PeerEvents, Waiter):
         """A link to a peer is open."""
         node = self.node(node_id)
         if node.link is not None:
-            node.down()
+            self.peer_down(node_id, "another link took its place")
+        self.broker.read_clock()
         node.up(link)
         if not self._members_known:
             node.member = True
@@ -196,6 +199,7 @@ class Hub(PeerEvents, Waiter):
             node.down()
             if not self._members_known:
                 node.member = False
+            self.relays.link_down(node)
             self.claims.link_down(node)
             for other in self.adopted_by(node):
                 other.take_back_kept()
@@ -216,12 +220,18 @@ class Hub(PeerEvents, Waiter):
             link.close(f"a frame makes no sense: {fault.text}")
         self.broker.request_turn()
 
+    def drain(self, reason_code: ReasonCode) -> None:
+        """Send the clients away that no session here has: the node is shutting down."""
+        self.claims.drain()
+        self.relays.drain(reason_code)
+
     def adopted_by(self, node: RemoteNode) -> list[RemoteNode]:
         """The nodes whose cells this one has adopted, while anything is kept for them."""
         return [each for each in self.nodes.values() if each.adopter is node]
 
     def begin_turn(self) -> None:
         """Work off what came, as far as this turn has room."""
+        self.relays.begin_turn()
         incoming = self._incoming
         broker = self.broker
         while incoming and not broker.turn_is_full():
@@ -249,6 +259,7 @@ class Hub(PeerEvents, Waiter):
     def end_turn(self) -> None:
         """Tell every peer what this turn has for it, and what of its own is done."""
         self.claims.end_turn()
+        self.relays.end_turn()
         self.routes.announce()
         for node in self.nodes.values():
             if node.owed.backlog.count:
