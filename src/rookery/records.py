@@ -15,6 +15,7 @@ Times that outlive the process are wall-clock seconds since 1970; the rest of th
 monotonic ones.
 """
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
@@ -222,14 +223,63 @@ class Loaded:
         self.facts: dict[str, bytes] = {}
 
 
-# An entry: flags, expiry, date, stamp, targets, then length-prefixed parts. Integers are big-endian.
+# An entry: flags, expiry, date, stamp, sessions, then length-prefixed parts. Integers are big-endian.
 _QOS_MASK: Final = 0x03
 _RETAIN: Final = 0x04
 _EXPIRES: Final = 0x08
 _TARGETED: Final = 0x10
 _SHARED: Final = 0x20
 _DATED: Final = 0x40
-_STAMPED: Final = 0x80
+_MORE: Final = 0x80
+"""A second byte of flags follows."""
+_INHERITED: Final = 0x01
+_STAMPED: Final = 0x02
+
+
+def pack_numbers(numbers: Sequence[int]) -> bytes:
+    """Session numbers, ascending, in a few bytes: distance and length of each run of neighbours."""
+    packed = bytearray()
+    end = 0
+    at = 0
+    while at < len(numbers):
+        first = numbers[at]
+        length = 1
+        at += 1
+        while at < len(numbers) and numbers[at] == first + length:
+            length += 1
+            at += 1
+        for value in (first - end, length):
+            left = value
+            while left > 0x7F:
+                packed.append((left & 0x7F) | 0x80)
+                left >>= 7
+            packed.append(left)
+        end = first + length
+    return bytes(packed)
+
+
+def unpack_numbers(packed: bytes) -> list[int]:
+    """What was packed. Raises ``IndexError`` where it is cut off."""
+    numbers: list[int] = []
+    values = [0, 0]
+    end = 0
+    at = 0
+    while at < len(packed):
+        for each in range(2):
+            value = 0
+            shift = 0
+            byte = packed[at]
+            while byte & 0x80:
+                value |= (byte & 0x7F) << shift
+                shift += 7
+                at += 1
+                byte = packed[at]
+            values[each] = value | byte << shift
+            at += 1
+        first = end + values[0]
+        end = first + values[1]
+        numbers.extend(range(first, end))
+    return numbers
 
 
 @final
@@ -238,7 +288,12 @@ class Entry:
     """A decoded log entry."""
 
     def __init__(
-        self, message: Message, targets: tuple[int, ...], share: str, kept_at: float | None
+        self,
+        message: Message,
+        targets: tuple[int, ...],
+        share: str,
+        kept_at: float | None,
+        heirs: bytes = b"",
     ) -> None:
         self.message = message
         self.targets = targets
@@ -247,6 +302,11 @@ class Entry:
         """The shared subscription (``$share/group/filter``) that they were chosen by."""
         self.kept_at = kept_at
         """When it was put into the log, on the monotonic clock, where that matters."""
+        self.heirs = heirs
+        """The sessions (``pack_numbers``) that alone are owed it, by their own subscriptions.
+
+        It was published before these held here: the sessions brought it with them from another node's cell.
+        """
 
     def older_than(self, seconds: int | None, now: float) -> bool:
         """Whether it was put into the log longer ago than that; ``None`` is no bound."""
@@ -259,6 +319,7 @@ def encode_message(
     targets: tuple[int, ...],
     share: str = "",
     kept_at: float | None = None,
+    heirs: bytes = b"",
 ) -> bytes:
     """A message as a log entry."""
     flags = message.qos
@@ -272,17 +333,22 @@ def encode_message(
     if kept_at is not None:
         flags |= _DATED
         parts.append(int((kept_at + wall_minus_monotonic) * 1000.0).to_bytes(8, "big"))
+    more = 0
     if message.stamp:
-        flags |= _STAMPED
+        more |= _STAMPED
         parts.append(message.stamp.to_bytes(8, "big"))
     if targets:
         flags |= _TARGETED
         parts.append(len(targets).to_bytes(2, "big"))
         parts.extend([number.to_bytes(8, "big") for number in targets])
+    if heirs:
+        more |= _INHERITED
+        parts.append(len(heirs).to_bytes(4, "big"))
+        parts.append(heirs)
     if share:
         flags |= _SHARED
         parts.append(topic_to_wire(share))
-    parts[0] = bytes((flags,))
+    parts[0] = bytes((flags | _MORE, more)) if more else bytes((flags,))
     parts.append(topic_to_wire(message.publisher))
     parts.append(message.topic_wire)
     parts.append(encode_properties(PUBLISH, message.properties))
@@ -294,6 +360,10 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
     """The message of a log entry. Raises ``PeerFault`` or ``IndexError`` where it is damaged."""
     flags = data[0]
     at = 1
+    more = 0
+    if flags & _MORE:
+        more = data[1]
+        at = 2
     expires_at: float | None = None
     if flags & _EXPIRES:
         expires_at = int.from_bytes(data[at : at + 8], "big") / 1000.0 - wall_minus_monotonic
@@ -303,7 +373,7 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
         kept_at = int.from_bytes(data[at : at + 8], "big") / 1000.0 - wall_minus_monotonic
         at += 8
     stamp = 0
-    if flags & _STAMPED:
+    if more & _STAMPED:
         stamp = int.from_bytes(data[at : at + 8], "big")
         at += 8
     targets: list[int] = []
@@ -313,6 +383,11 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
         for _ in range(count):
             targets.append(int.from_bytes(data[at : at + 8], "big"))
             at += 8
+    heirs = b""
+    if more & _INHERITED:
+        begin = at + 4
+        at = begin + int.from_bytes(data[at:begin], "big")
+        heirs = data[begin:at]
     reader = Reader(data, at, len(data))
     share = reader.text() if flags & _SHARED else ""
     publisher = reader.text()
@@ -333,4 +408,4 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
     )
     message.expires_at = expires_at
     message.stamp = stamp
-    return Entry(message, tuple(targets), share, kept_at)
+    return Entry(message, tuple(targets), share, kept_at, heirs)

@@ -29,7 +29,10 @@ from tests.support.stores import (
 TEXTS = ["a/b", "é\U0001f600", 'quote " and \\ and \x01\x7f', "\ufffe/$x", "x" * 40_000]
 
 
-@pytest.fixture(params=["memory", "fsync", "os"])
+REPLICATED = ["replicated", "replicated-wiped", "replicated-torn", "replicated-older"]
+
+
+@pytest.fixture(params=["memory", "fsync", "os", *REPLICATED])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Reopener:
     return Reopener(request.param, tmp_path / "data")
 

@@ -98,8 +98,14 @@ class Authority:
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         days = -10 if expired else days
         return self._certify(
-            name, ExtendedKeyUsageOID.SERVER_AUTH, names if hosts else None, days, password
+            name, [ExtendedKeyUsageOID.SERVER_AUTH], names if hosts else None, days, password
         )
+
+    def node(self, name: str, *, hosts: tuple[str, ...] = ("localhost", "127.0.0.1")) -> Pair:
+        """Certify a node of a cluster, which is a server to some of the others and a client to the rest."""
+        names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        return self._certify(name, usages, names, 20, None)
 
     def client(
         self,
@@ -113,12 +119,12 @@ class Authority:
         """Certify a client; its common name is ``name``."""
         names = x509.SubjectAlternativeName(alternative_names) if alternative_names else None
         days = -10 if expired else days
-        return self._certify(name, ExtendedKeyUsageOID.CLIENT_AUTH, names, days, password)
+        return self._certify(name, [ExtendedKeyUsageOID.CLIENT_AUTH], names, days, password)
 
     def _certify(
         self,
         name: str,
-        usage: x509.ObjectIdentifier,
+        usages: Sequence[x509.ObjectIdentifier],
         alternative_names: x509.SubjectAlternativeName | None,
         days: float,
         password: str | None,
@@ -138,7 +144,7 @@ class Authority:
             .not_valid_after(now + days * DAY)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(ca=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_key_id),
                 critical=False,

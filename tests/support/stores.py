@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rookery.ports import Store
+from rookery.ports import CellLog, Store
 from rookery.records import Group, Loaded, OutboundRow, ProgressRow, SessionRow, SubscriptionRow
 from rookery.store.memory import MemoryStore
+from rookery.store.replicated import ReplicatedStore
 from rookery.store.sqlite import SqliteStore
+from tests.support.cell_log import MemoryLog
 
 BYTES_MAX = 1 << 30
 
@@ -36,19 +38,77 @@ def sqlite_store(
     return SqliteStore(directory, durability, bytes_max, clock or SteppedClock())
 
 
+def replicated_store(
+    directory: Path,
+    log: CellLog,
+    epoch: int = 1,
+    fenced: Callable[[str], None] = lambda reason: None,
+    clock: SteppedClock | None = None,
+    **options: Any,
+) -> ReplicatedStore:
+    bytes_max = options.pop("bytes_max", BYTES_MAX)
+    times = {"patience_seconds": 0.3, "open_patience_seconds": 3.0, "image_patience_seconds": 0.3}
+    return ReplicatedStore(
+        directory,
+        log,
+        bytes_max,
+        clock or SteppedClock(),
+        "n1",
+        epoch,
+        fenced,
+        **{**times, **options},
+    )
+
+
 class Reopener:
-    """Makes stores on the same data: ``memory``, ``fsync`` or ``os``."""
+    """Makes stores on the same data: ``memory``, ``fsync``, ``os`` or ``replicated``.
+
+    The last comes in variants, as to what becomes of the image between two openings: with ``-wiped`` it is gone,
+    with ``-torn`` damaged, and with ``-older`` it is what it was after the first commit.
+    """
 
     def __init__(self, kind: str, directory: Path) -> None:
-        self.kind = kind
+        self.kind, _, self.variant = kind.partition("-")
         self.directory = directory
         self.clock = SteppedClock()
         self._memory = MemoryStore()
+        self._log = MemoryLog()
 
     def store(self) -> Store:
         if self.kind == "memory":
             return self._memory
+        if self.kind == "replicated":
+            self._harm()
+            store = replicated_store(self.directory, self._log, clock=self.clock)
+            if self.variant == "older":
+                self._keep_the_first(store)
+            return store
         return sqlite_store(self.directory, self.kind, clock=self.clock)
+
+    def _harm(self) -> None:
+        path = self.directory / "rookery.db"
+        older = self.directory.with_name("older")
+        if self.variant == "wiped":
+            shutil.rmtree(self.directory, ignore_errors=True)
+        elif self.variant == "torn" and path.exists():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] + bytes(512))
+        elif self.variant == "older" and older.exists():
+            shutil.rmtree(self.directory)
+            older.rename(self.directory)
+
+    def _keep_the_first(self, store: Store) -> None:
+        older = self.directory.with_name("older")
+        commit_it = store.commit
+
+        def commit(group: Group, done: Callable[[Exception | None], None]) -> None:
+            def kept(error: Exception | None) -> None:
+                if error is None and not older.exists():
+                    copy_files(self.directory, older)
+                done(error)
+
+            commit_it(group, kept)
+
+        store.commit = commit  # type: ignore[method-assign]
 
 
 async def commit(store: Store, group: Group) -> Exception | None:

@@ -48,7 +48,7 @@ def imported(found: Module) -> set[str]:
 
 def tracked_texts() -> list[Path]:
     """The text files a person edits."""
-    folders = ("src", "tests", "benches", "fuzz", "docs", ".ci")
+    folders = ("src", "tests", "benches", "fuzz", "docs", "scripts", ".ci")
     suffixes = (".py", ".md", ".toml", ".yaml", ".yml", ".mjs", ".js", ".sh", "")
     found = [path for path in ROOT.iterdir() if path.is_file()]
     for folder in folders:

@@ -18,7 +18,9 @@ from rookery.records import (
     decode_message,
     encode_message,
     index_of,
+    pack_numbers,
     position_of,
+    unpack_numbers,
 )
 from tests.support.engine import props
 
@@ -205,3 +207,21 @@ def test_an_entry_may_say_when_it_was_made(seconds, now, older):
     assert entry.older_than(seconds, now) is older
     undated = decode_message(encode_message(message, 100.0, ()), 100.0)
     assert not undated.older_than(1, 1e9)
+
+
+@given(st.sets(st.integers(1, 1 << 40) | st.integers(1, 300)))
+def test_numbers_are_packed_and_come_back(numbers):
+    ordered = sorted(numbers)
+    assert unpack_numbers(pack_numbers(ordered)) == ordered
+
+
+def test_neighbours_take_no_room():
+    assert len(pack_numbers(range(10, 10_000))) == 3
+
+
+def test_an_entry_names_who_inherited_it():
+    message = Message("t", topic_to_wire("t"), b"x", 2, True, None, "p", 0.0)
+    heirs = pack_numbers([3, 70_000])
+    entry = decode_message(encode_message(message, 100.0, (), "", 10.0, heirs), 100.0)
+    assert (entry.heirs, entry.targets, entry.share, entry.kept_at) == (heirs, (), "", 10.0)
+    assert (entry.message.topic, entry.message.payload, entry.message.qos) == ("t", b"x", 2)

@@ -25,3 +25,8 @@ def chance() -> int:
 def new_client_id() -> str:
     """A client id that nobody has: 128 random bits. [MQTT-3.1.3-6]"""
     return "rookery-" + secrets.token_hex(16)
+
+
+def new_challenge() -> bytes:
+    """What a proof has to cover so that none is good twice: 256 random bits."""
+    return secrets.token_bytes(32)

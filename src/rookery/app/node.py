@@ -44,6 +44,7 @@ from rookery.mqtt import link
 from rookery.net.acceptor import Acceptor, Links
 from rookery.net.listening import describe, listen
 from rookery.net.poller import Poller
+from rookery.observe.cluster import ClusterAdmin
 from rookery.observe.health import Health
 from rookery.observe.http import ObserveServer
 from rookery.observe.lag import LagProbe
@@ -101,6 +102,8 @@ class Node:
         self.addresses: list[str] = []
         """Where the node listens, for people."""
         self.health = Health()
+        self.cluster_admin: ClusterAdmin | None = None
+        """What the metrics port tells of the cluster; ``None`` for a node on its own."""
         clock = SystemClock()
         self._clock = clock
         access_file = None if directory is None else AccessFile(directory)
@@ -284,7 +287,13 @@ class Node:
         )
         registry = node_registry(collector)
         registry.register(self._tls.collector(poller))
-        self._observer = ObserveServer(registry, self.health)
+        secret = self.config.cluster.secret
+        self._observer = ObserveServer(
+            registry,
+            self.health,
+            self.cluster_admin,
+            None if secret is None else secret.get_secret_value(),
+        )
         host = self.config.metrics.host
         port = await self._observer.start(host, self.config.broker.metrics_port)
         self.ports["metrics"] = port

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from rookery import __version__
-from rookery.cli import acl, audit, backup, ban, config, pub, start, store, sub, tls, user
+from rookery.cli import acl, audit, backup, ban, check, config, pub, start, store, sub, tls, user
+from rookery.cli.cluster import app as cluster
 
 app = typer.Typer(
     name="rookery",
@@ -27,6 +28,8 @@ app.add_typer(tls.app, name="tls")
 app.add_typer(acl.app, name="acl")
 app.add_typer(ban.app, name="ban")
 app.add_typer(audit.app, name="audit")
+app.add_typer(cluster.app, name="cluster")
+app.add_typer(check.app, name="check")
 app.command()(start.start)
 app.command()(pub.pub)
 app.command()(sub.sub)

@@ -12,6 +12,7 @@ from pydantic import Field, Strict
 
 from rookery.config.authentication import Auth, Authentication
 from rookery.config.authorization import Authorization
+from rookery.config.cluster import Cluster, Surroundings, cluster_problems, nats_routes, seeds
 from rookery.config.errors import Path
 from rookery.config.limits import Bans, Limits, Overload
 from rookery.config.listeners import Listener
@@ -42,7 +43,7 @@ class Broker(Section):
     grpc_port: Port = 8081
     """The port other nodes of the cluster reach this one by."""
     metrics_port: Port = 8082
-    """The port of `/metrics`, `/health/live` and `/health/ready`."""
+    """The port of `/metrics`, `/health/live` and `/health/ready`, and in a cluster of `/cluster`."""
     dashboard_port: Port = 18083
     """The port of the dashboard and the REST API."""
     node_id: NodeId = Field(default_factory=_default_node_id)
@@ -50,7 +51,7 @@ class Broker(Section):
     from the port, `rookery-<mqtt_port>`."""
     peer_nodes: Peers = ()
     """The other nodes of the cluster as `host` or `host:port` of their gRPC port; a list, or one text
-    with commas. A node on its own does not use it."""
+    with commas. Some are enough: the others are heard of from these. A node on its own does not use it."""
     pod_namespace: (
         Annotated[
             str,
@@ -74,6 +75,9 @@ class Mqtt(Section):
     """Seconds of keep alive told to 5.0 clients in place of their own; null leaves them theirs."""
     share_strategy: Literal["round_robin", "random", "sticky", "least_inflight"] = "round_robin"
     """Which member of a share group gets the next message."""
+    shared_prefer_local: bool = False
+    """Whether, in a cluster, a share group's members on the publisher's node are asked first. Messages then cross
+    the network less, and members elsewhere may get fewer."""
     payload_format_checked: bool = True
     """Whether a payload that is declared to be UTF-8 is checked to be."""
     response_information: MqttText | None = None
@@ -90,7 +94,8 @@ class Store(Section):
 
     durability: Literal["fsync", "os", "memory"] = "fsync"
     """What an acknowledgement promises: `fsync` that the message is on disk, `os` that the operating system
-    has it (a crash of the machine may lose the last ones), `memory` that this process has it."""
+    has it (a crash of the machine may lose the last ones), `memory` that this process has it. A node of a
+    cluster has no choice: a majority of `cluster.nats.replicas` servers has it on disk."""
     directory: FilePath | None = None
     """The directory of the database, for this node alone; at null `rookery-data/<node_id>` beside the
     configuration file, or in the working directory where there is no file; a relative path starts there too.
@@ -146,6 +151,8 @@ class Config(Section):
     """What the node writes to standard error."""
     metrics: Metrics = Metrics()
     """The HTTP service of `/metrics` and `/health`."""
+    cluster: Cluster = Cluster()
+    """A node among others: clients may come to any of them."""
 
     @property
     def active_listeners(self) -> tuple[Listener, ...]:
@@ -153,6 +160,16 @@ class Config(Section):
         if not self.listeners:
             return (self._filled(Listener(type="tcp", name="tcp"), 0),)
         return tuple(self._filled(listener, index) for index, listener in enumerate(self.listeners))
+
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """The gRPC addresses of the peers that the configuration names."""
+        return seeds(self.broker.peer_nodes, self.broker.grpc_port)
+
+    @property
+    def nats_routes(self) -> tuple[str, ...]:
+        """The route addresses of the peers' NATS servers that the configuration names."""
+        return nats_routes(self.cluster.nats, self.broker.peer_nodes)
 
     def _filled(self, listener: Listener, index: int) -> Listener:
         name = listener.name or f"{listener.type}-{index}"
@@ -174,7 +191,18 @@ class Config(Section):
                     f"{listener.name} is the name of {first} already",
                 )
         yield from self._access_problems()
+        yield from cluster_problems(self.cluster, self._surroundings())
         yield from self._address_problems()
+
+    def _surroundings(self) -> Surroundings:
+        broker = self.broker
+        return Surroundings(
+            peers=broker.peer_nodes,
+            node_id=broker.node_id,
+            node_id_given="node_id" in broker.model_fields_set,
+            namespace=broker.pod_namespace,
+            durability=self.store.durability,
+        )
 
     def order_of(self, listener: Listener) -> tuple[str, ...]:
         """The sources that a listener asks."""
@@ -229,3 +257,9 @@ class Config(Section):
             )
         if self.metrics.enabled:
             yield ("broker", "metrics_port"), self.metrics.host, self.broker.metrics_port
+        if self.cluster.enabled:
+            yield ("broker", "grpc_port"), self.cluster.host, self.broker.grpc_port
+            if not self.cluster.nats.urls:
+                nats = self.cluster.nats
+                yield ("cluster", "nats", "port"), "127.0.0.1", nats.port
+                yield ("cluster", "nats", "route_port"), self.cluster.host, nats.route_port

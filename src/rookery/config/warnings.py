@@ -1,12 +1,13 @@
 """What is allowed in a configuration but seldom meant."""
 
-import ipaddress
 from collections.abc import Container, Iterator
 from urllib.parse import urlsplit
 
+from rookery.config.cluster import known_servers, reaches_out
 from rookery.config.errors import Path
 from rookery.config.listeners import Listener
 from rookery.config.models import Config
+from rookery.config.sections import is_loopback
 
 USERS: Path = ("broker", "auth", "users")
 
@@ -24,6 +25,7 @@ def warnings(config: Config, stored_users: int = 0, references: Container[Path] 
         *_listeners(config),
         *_rules(config),
         *_store(config),
+        *_cluster(config),
     ]
 
 
@@ -84,14 +86,7 @@ def _remote(listener: Listener) -> bool:
     """Whether other machines reach the listener at all."""
     if listener.type == "unix":
         return False
-    return _other_machine(listener.host or "")
-
-
-def _other_machine(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() != "localhost"
+    return not is_loopback(listener.host or "")
 
 
 def _users(config: Config, stored_users: int, references: Container[Path]) -> Iterator[str]:
@@ -150,7 +145,7 @@ def _sources(config: Config) -> Iterator[str]:
 
 def _in_clear(url: str) -> bool:
     parts = urlsplit(url)
-    return parts.scheme in ("http", "ldap") and _other_machine(parts.hostname or "")
+    return parts.scheme in ("http", "ldap") and not is_loopback(parts.hostname or "")
 
 
 def _listeners(config: Config) -> Iterator[str]:
@@ -182,3 +177,25 @@ def _store(config: Config) -> Iterator[str]:
     )
     if store.directory is not None:
         yield "store.directory is not used: store.durability is memory"
+
+
+def _cluster(config: Config) -> Iterator[str]:
+    cluster, peers = config.cluster, config.broker.peer_nodes
+    if not cluster.enabled:
+        if peers:
+            yield "broker.peer_nodes is not used, and this node is on its own: cluster.enabled is false"
+        return
+    if reaches_out(cluster, peers) and cluster.tls is None:
+        yield (
+            "the streams between nodes are not encrypted, and whoever is on the way can read the messages: "
+            "set cluster.tls, or keep the nodes in a network of their own"
+        )
+    nats = cluster.nats
+    servers = known_servers(nats, peers)
+    if nats.replicas > 1 and servers < 3 and not nats.urls and cluster.discovery == "static":
+        yield (
+            f"cluster.nats.replicas is {nats.replicas}, and the configuration tells of {servers} NATS "
+            f"server{'s' * (servers > 1)}: the node is not ready until three are there; name the others in "
+            "broker.peer_nodes or cluster.nats.routes, or set replicas to 1, with which nothing survives "
+            "the loss of a disk"
+        )

@@ -125,10 +125,15 @@ class Admission:
         self._broker.gate.greeted(client)
         self._decide_or_wait(client, client.exchange.step(data))
 
-    def _check(self, client: ClientLink, connect: Connect) -> None:
-        limits = self._limits
+    def _check_open(self) -> None:
         if self._broker.draining:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
+        if self._broker.closed_for:
+            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, self._broker.closed_for)
+
+    def _check(self, client: ClientLink, connect: Connect) -> None:
+        limits = self._limits
+        self._check_open()
         if self._broker.overload.level == REFUSING:
             raise NotAdmitted(ReasonCode.SERVER_BUSY, self._broker.overload.reason)
         connected = self._broker.registry.attached
@@ -360,6 +365,7 @@ class Admission:
         self, client: ClientLink, connect: Connect, admitted: Admitted, client_id: str
     ) -> None:
         broker = self._broker
+        self._check_open()
         principal = admitted.principal
         client.link.mountpoint = admitted.mountpoint
         will = connect.will
@@ -532,8 +538,8 @@ class Admission:
     def _answer(self, client: ClientLink, reason_code: ReasonCode) -> None:
         broker = self._broker
         properties: Properties | None = None
-        if broker.draining or reason_code == ReasonCode.QUOTA_EXCEEDED:
-            reference = self._behaviour.server_reference
+        if broker.draining or broker.closed_for or reason_code == ReasonCode.QUOTA_EXCEEDED:
+            reference = broker.other_server
             if reference is not None:
                 reason_code = ReasonCode.USE_ANOTHER_SERVER
                 properties = Properties()

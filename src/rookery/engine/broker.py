@@ -26,7 +26,7 @@ from rookery.engine.registry import Registry
 from rookery.engine.review import Review
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.settings import Settings
-from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN, Stats
+from rookery.engine.stats import END_INTERNAL, END_MOVED, END_SHUTDOWN, Stats
 from rookery.engine.subscribing import Subscribing
 from rookery.engine.trimming import Trimmer
 from rookery.message import Message, node_message
@@ -138,6 +138,10 @@ class Broker:
         self.now: float = clock.monotonic()
         """The monotonic clock as of this turn."""
         self.draining: bool = False
+        self.closed_for: str = ""
+        """Why no client is let in now, for the operator; empty while they are."""
+        self.other_server: str | None = settings.behaviour.server_reference
+        """Where clients that this node cannot serve are sent; ``None`` sends them nowhere."""
         self.request_turn: Callable[[], None] = _no_turn
         """Set by whoever drives the turns: asks for one soon."""
         self.mountpoint_of: Callable[[str, Principal], str | None] = _no_mountpoint
@@ -257,7 +261,7 @@ class Broker:
         """Send every client away: the node is shutting down."""
         self.draining = True
         reason_code = ReasonCode.SERVER_SHUTTING_DOWN
-        if self.settings.behaviour.server_reference is not None:
+        if self.other_server is not None:
             reason_code = ReasonCode.USE_ANOTHER_SERVER
         for actor in list(self.registry.actors.values()):
             if actor.client is not None:
@@ -265,6 +269,26 @@ class Broker:
                 actor.client.disconnect(reason_code, END_SHUTDOWN, "")
         if self.peers is not None:
             self.peers.drain(reason_code)
+
+    def send_away(self, count: int) -> int:
+        """Send up to so many clients to another node, and tell how many that were.
+
+        Their sessions and wills stay as they are, as if they had lost their connection.
+        """
+        reason_code = ReasonCode.SERVER_BUSY
+        if self.other_server is not None:
+            reason_code = ReasonCode.USE_ANOTHER_SERVER
+        sent = 0
+        for actor in list(self.registry.actors.values()):
+            if sent == count:
+                break
+            if actor.client is not None:
+                actor.client.disconnect(reason_code, END_MOVED, self.closed_for)
+                sent += 1
+        if self.peers is not None:
+            sent += self.peers.relays.send_away(count - sent, reason_code, END_MOVED)
+        self.request_turn()
+        return sent
 
     def link_crashed(self, client: ClientLink, error: Exception) -> None:
         """A fault of ours in a client's step: it costs that client its link, nobody else anything."""

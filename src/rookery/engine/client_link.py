@@ -552,7 +552,7 @@ class ClientLink(Timed, Waiter):
             self.link.take_output()  # It comes after what is held back, and goes with it.
         if self.actor is not None and not self._connack_held():  # [MQTT-3.14.0-1]
             properties: Properties | None = None
-            reference = self.broker.settings.behaviour.server_reference
+            reference = self.broker.other_server
             if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
                 properties = Properties()
                 properties.server_reference = reference

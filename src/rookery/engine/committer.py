@@ -122,9 +122,14 @@ class Committer:
 
     def append(self, message: Message, targets: tuple[int, ...], share: str = "") -> int:
         """Put a message into the log; return its position. The caller then counts the references."""
-        group = self.group
         kept_at = self.now if self.dates else None
-        entry = encode_message(message, self.wall_minus_monotonic, targets, share, kept_at)
+        return self.append_entry(
+            encode_message(message, self.wall_minus_monotonic, targets, share, kept_at)
+        )
+
+    def append_entry(self, entry: bytes) -> int:
+        """The same with a message that was made an entry before."""
+        group = self.group
         position = position_of(group.block, len(group.entries))
         group.entries.append(entry)
         group.entry_bytes += len(entry)

@@ -43,6 +43,7 @@ CUT_SHORT: Final = -1
 ENDS_LINK: Final = "what was asked for ends the link"
 
 NO_TARGETS: Final[tuple[int, ...]] = ()
+NO_CELLS: Final[set[str]] = set()
 NOBODY: Final[tuple[int, ...]] = (0,)
 """No session has this number."""
 
@@ -112,6 +113,8 @@ class Publishing:
         self._forwarded_in: int = 0
         """The turn that told other nodes of it, where that is waited for; else 0."""
         self._scope: int = EVERYWHERE
+        self._asleep: set[str] = NO_CELLS
+        """The cells whose sessions the message being published is kept for elsewhere."""
         self._own: list[Own] = []
 
     def receive(self, client: ClientLink, publish: Publish, now: float) -> None:
@@ -290,11 +293,12 @@ class Publishing:
         self.route(message, None)
         self._scope = EVERYWHERE
 
-    def receive_from_peer(self, message: Message, share: str) -> int:
+    def receive_from_peer(self, message: Message, share: str, asleep: set[str]) -> int:
         """Publish here what was published at another node; the commit group it is kept in, 0 for none.
 
         ``share`` names the group of which that node chose a member of this one; else it is for all here but
-        share groups, which it has seen to.
+        share groups, which it has seen to. Sessions that came from a cell in ``asleep`` are passed over: that
+        node keeps it for them.
         """
         self._group = 0
         if share:
@@ -308,7 +312,9 @@ class Publishing:
         if message.retain:
             self.retain_from_peer(message)
         self._scope = FROM_PEER
+        self._asleep = asleep
         self.route(message, None)
+        self._asleep = NO_CELLS
         self._scope = EVERYWHERE
         return self._group
 
@@ -490,10 +496,9 @@ class Publishing:
         for matched in matches.recipients:
             subscriber = matched.subscriber
             if subscriber.remote:
-                if self._scope == EVERYWHERE:
-                    told += 1
-                    if not message.retain:
-                        self._forward(message, matched)
+                told += self._forward(message, matched)
+                continue
+            if self._asleep and subscriber.adopted_from in self._asleep:
                 continue
             recipient = matched
             if matched.no_local and subscriber is publisher:
@@ -549,13 +554,18 @@ class Publishing:
                 told += 1
         return told
 
-    def _forward(self, message: Message, recipient: Recipient) -> None:
-        """Have another node get a message, once, whoever there is to have it."""
+    def _forward(self, message: Message, recipient: Recipient) -> int:
+        """Have another node get a message, once, whoever there is to have it; 0 if it is not for others."""
+        if self._scope != EVERYWHERE:
+            return 0
+        if message.retain:
+            return 1  # It goes to all nodes, matching or not.
         node = recipient.subscriber
         assert isinstance(node, RemoteNode)
         qos = min(message.qos, recipient.qos_max)
         group = node.forward(message, qos, is_durable(recipient), "")
         self._note_forwarded(group, qos)
+        return 1
 
     def _forward_retained(self, message: Message) -> None:
         """Have every other node get a retained message, subscribers there or not, for they all hold it."""

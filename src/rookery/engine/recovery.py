@@ -2,7 +2,8 @@
 
 The log says what was published and not who is owed it. That follows from the subscriptions: every entry is
 matched once more, in order, and each durable session that matches is owed it, unless its progress says
-that it is done with it or its subscription began later.
+that it is done with it or its subscription began later. Only what sessions brought with them from another node's
+cell names those that are owed it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from rookery.engine.peers.facts import Inheritance
 from rookery.engine.session_actor import SessionActor, weight_of
 from rookery.message import NO_IDENTIFIERS, Delivery, Message
 from rookery.mqtt.errors import PeerFault
@@ -25,6 +27,7 @@ from rookery.records import (
     SubscriptionRow,
     decode_message,
     position_of,
+    unpack_numbers,
 )
 from rookery.routing.subscriber import Recipient, Subscription
 from rookery.session.owed import Owed
@@ -45,6 +48,7 @@ class Recovery:
         self._actors: dict[int, SessionActor] = {}
         self._began: dict[int, int] = {}
         """By session: where the last of its subscriptions began."""
+        self._inheritance = Inheritance({}, 0)
         self._retained: dict[int, str] = {}
         self._outbound: dict[int, list[OutboundRow]] = {}
         """By position: QoS 2 deliveries under way."""
@@ -62,8 +66,15 @@ class Recovery:
         committer.start_from(loaded)
         if self._broker.peers is not None:
             self._broker.peers.restore(loaded)
+        self._inheritance = Inheritance(loaded.facts, committer.end())
+        for name in self._inheritance.settled:
+            committer.group.facts[name] = None
+        left = self._inheritance.left_behind(loaded.sessions)
         for row in loaded.sessions:
-            self._restore_session(row)
+            if row.number in left:
+                committer.group.sessions[row.number] = None
+            else:
+                self._restore_session(row)
         for subscription in loaded.subscriptions:
             self._restore_subscription(subscription)
         for progress in loaded.progress:
@@ -85,61 +96,30 @@ class Recovery:
         self._resume_time()
 
     def _restore_session(self, row: SessionRow) -> None:
-        broker = self._broker
-        principal = Principal(name=None, client_id=row.client_id)
-        actor = broker.registry.restore(row.client_id, principal)
-        actor.principal_known = False
+        committer = self._broker.committer
+        actor = self._broker.registry.restore(row.client_id, principal_of(row))
         actor.restored(row)
-        actor.session.expiry_seconds = row.expiry_seconds
-        if row.expiry_seconds:
-            actor.session.outbound.owed = Owed(broker.committer.end())
-            actor.durable = True
-        if row.will is not None:
-            entry = self._decode(row.will)
-            if entry is not None:
-                will = will_of(entry.message)
-                actor.session.will = PendingWill(will, row.will_delay_seconds)
-        at_wall = row.detached_at_wall
-        if at_wall is None:
-            at_wall = self._loaded.alive_at_wall
-            owed = actor.session.outbound.owed
-            if owed is not None:
-                # Anything it is owed may have been sent: what was is not kept before it leaves.
-                owed.sent = broker.committer.end() - 1
-                owed.resend_until = owed.sent
-                broker.committer.touch(actor)
-        actor.detached_at = at_wall - broker.committer.wall_minus_monotonic
+        actor.adopted_from = self._inheritance.cells.get(row.number, "")
+        take_row(actor, row, self._loaded.alive_at_wall)
+        owed = actor.session.outbound.owed
+        if row.detached_at_wall is None and owed is not None:
+            # Anything it is owed may have been sent: what was is not kept before it leaves.
+            owed.sent = committer.end() - 1
+            owed.resend_until = owed.sent
+            committer.touch(actor)
         self._actors[row.number] = actor
 
     def _restore_subscription(self, row: SubscriptionRow) -> None:
         actor = self._actors.get(row.number)
         if actor is None:
             return
-        self._began[row.number] = max(self._began.get(row.number, 0), row.began)
-        shared = split_share(row.topic_filter)
-        share, topic_filter = (None, row.topic_filter) if shared is None else shared
-        actor.session.subscriptions[row.topic_filter] = GrantedSubscription(
-            topic_filter,
-            share,
-            row.qos_max,
-            row.no_local,
-            row.retain_as_published,
-            row.identifier,
-            row.began,
-        )
-        actor.filter_weight += weight_of(row.topic_filter)
-        self._broker.router.subscribe(
-            actor,
-            Subscription(
-                topic_filter,
-                row.qos_max,
-                row.no_local,
-                row.retain_as_published,
-                0,
-                row.identifier,
-            ),
-            share,
-        )
+        granted = take_subscription(actor, row)
+        reached = self._inheritance.began.get(row.number, 0)
+        if granted.share is None and granted.began < reached:
+            granted.began = reached
+            self._broker.subscribing.keep(actor, row.topic_filter, granted)
+        self._began[row.number] = max(self._began.get(row.number, 0), granted.began)
+        self._broker.router.subscribe(actor, subscription_of(granted), granted.share)
 
     def _restore_progress(self, row: ProgressRow) -> None:
         actor = self._actors.get(row.number)
@@ -180,11 +160,13 @@ class Recovery:
             entry.message.position = position
             if position in self._retained:
                 self._restore_retained(entry.message)
-            if entry.targets:
+            if entry.heirs:
+                self._owe_matching(entry.message, set(unpack_numbers(entry.heirs)))
+            elif entry.targets:
                 for number in entry.targets:
                     self._owe_target(number, entry.message, entry.share)
             else:
-                self._owe_matching(entry.message)
+                self._owe_matching(entry.message, None)
             for row in self._outbound.pop(position, NO_ROWS):
                 self._owe_begun(row, entry.message)
             for row in self._apart.pop(position, NO_ROWS):
@@ -206,17 +188,18 @@ class Recovery:
         broker.committer.refer(message.position, 1)
         broker.expire_retained_later(message)
 
-    def _owe_matching(self, message: Message) -> None:
+    def _owe_matching(self, message: Message, heirs: set[int] | None) -> None:
+        """Owe a message to all who subscribed, or to those alone who inherited it."""
         for matched in self._broker.router.match_whole(message.topic).recipients:
             actor = matched.subscriber
             assert isinstance(actor, SessionActor)
-            recipient: Recipient | None = matched
-            if matched.no_local and actor.client_id == message.publisher:
-                recipient = matched.own
+            if heirs is not None and actor.number not in heirs:
+                continue
+            recipient = recipient_for(matched, message)
             if recipient is None:
                 continue
             qos_max = recipient.qos_max
-            if message.position < self._began.get(actor.number, 0):
+            if heirs is None and message.position < self._began.get(actor.number, 0):
                 qos_max = qos_max_of(actor, message)
             qos = min(message.qos, qos_max)
             if qos:
@@ -317,13 +300,77 @@ class Recovery:
             actor.keep()
 
     def _decode(self, data: bytes) -> Entry | None:
-        try:
-            return decode_message(data, self._broker.committer.wall_minus_monotonic)
-        except (PeerFault, IndexError):
-            return None
+        return decoded(data, self._broker.committer.wall_minus_monotonic)
 
 
 NO_ROWS: Final[list[OutboundRow]] = []
+
+
+def decoded(data: bytes, wall_minus_monotonic: float) -> Entry | None:
+    """An entry of the log; ``None`` where it is damaged."""
+    try:
+        return decode_message(data, wall_minus_monotonic)
+    except (PeerFault, IndexError):
+        return None
+
+
+def principal_of(row: SessionRow) -> Principal:
+    """Who a session's client is, as long as it has not come back and said so."""
+    return Principal(name=None, client_id=row.client_id)
+
+
+def take_row(actor: SessionActor, row: SessionRow, alive_at_wall: float) -> None:
+    """Make an empty session that of a row, whose node was alive until then."""
+    committer = actor.broker.committer
+    actor.principal_known = False
+    session = actor.session
+    session.expiry_seconds = row.expiry_seconds
+    if row.expiry_seconds:
+        session.outbound.owed = Owed(committer.end())
+        actor.durable = True
+    if row.will is not None:
+        entry = decoded(row.will, committer.wall_minus_monotonic)
+        if entry is not None:
+            session.will = PendingWill(will_of(entry.message), row.will_delay_seconds)
+    at_wall = alive_at_wall if row.detached_at_wall is None else row.detached_at_wall
+    actor.detached_at = at_wall - committer.wall_minus_monotonic
+
+
+def take_subscription(actor: SessionActor, row: SubscriptionRow) -> GrantedSubscription:
+    """Give a session the subscription of a row."""
+    shared = split_share(row.topic_filter)
+    share, topic_filter = (None, row.topic_filter) if shared is None else shared
+    granted = GrantedSubscription(
+        topic_filter,
+        share,
+        row.qos_max,
+        row.no_local,
+        row.retain_as_published,
+        row.identifier,
+        row.began,
+    )
+    actor.session.subscriptions[row.topic_filter] = granted
+    actor.filter_weight += weight_of(row.topic_filter)
+    return granted
+
+
+def subscription_of(granted: GrantedSubscription) -> Subscription:
+    """What the router is told of a subscription."""
+    return Subscription(
+        granted.topic_filter,
+        granted.qos_max,
+        granted.no_local,
+        granted.retain_as_published,
+        0,
+        granted.identifier,
+    )
+
+
+def recipient_for(matched: Recipient, message: Message) -> Recipient | None:
+    """Who is to have a message; ``None`` where its publisher wants none of its own. [MQTT-3.8.3-3]"""
+    if matched.no_local and matched.subscriber.client_id == message.publisher:
+        return matched.own
+    return matched
 
 
 def qos_max_of(actor: SessionActor, message: Message) -> int:

@@ -60,6 +60,9 @@ class Registry:
             stats.sessions_taken_over += 1
             actor.client.disconnect(ReasonCode.SESSION_TAKEN_OVER, END_TAKEOVER, "")
             actor = self.actors.get(client_id)
+        if actor is not None and actor.is_over(self._broker.now):
+            self.expire(actor)  # Its timer comes a little later.
+            actor = None
         if actor is not None and clean_start:
             stats.sessions_discarded += 1
             self.end_session(actor)
@@ -76,14 +79,22 @@ class Registry:
 
     def restore(self, client_id: str, principal: Principal) -> SessionActor:
         """An empty session for a client id that has none."""
+        actor = self.unreachable(client_id, principal)
+        self.actors[client_id] = actor
+        return actor
+
+    def unreachable(self, client_id: str, principal: Principal) -> SessionActor:
+        """An empty session that no client can claim, until it is put among the others."""
         outbound = Outbound(
             self._limits.queue_messages_max,
             self._limits.queue_bytes_max,
             self._limits.output_bytes_max,
         )
-        actor = SessionActor(self._broker, Session(client_id, Inbound(), outbound), principal)
-        self.actors[client_id] = actor
-        return actor
+        return SessionActor(self._broker, Session(client_id, Inbound(), outbound), principal)
+
+    def put(self, actor: SessionActor) -> None:
+        """Let clients claim a session that was unreachable."""
+        self.actors[actor.client_id] = actor
 
     def attach(
         self,
@@ -96,6 +107,8 @@ class Registry:
         """Join a link to its session, with the will that came with it. [MQTT-3.1.2-7]"""
         actor.client = client
         actor.attached = True
+        if actor.will_at is not None and actor.will_at <= self._broker.now:
+            self.publish_will(actor)  # The client is back, but not in time.
         # [MQTT-3.1.3-9] A will that waits is not published when its client is back in time.
         self._give_up_deadlines(actor)
         actor.session.will = will

@@ -14,6 +14,7 @@ from rookery.actors.timers import Timed
 from rookery.engine.backlog_reader import read_backlog
 from rookery.engine.committer import ProgressSource, Waiter
 from rookery.engine.mountpoints import label_of, mountpoint_of
+from rookery.engine.peers.dormant import let_pass
 from rookery.engine.retained_stream import RetainedStream
 from rookery.engine.stats import (
     DROP_EXPIRED,
@@ -101,6 +102,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         """Whether the present link was sent what had been in flight before it; False while there is none."""
         self.detached_at: float = 0.0
         """When its last link ended."""
+        self.dormant: bool = False
+        """Whether what its own subscriptions match passes it by: it is being adopted, and others keep that for it."""
         self.filter_weight: int = 0
         """What its subscriptions count towards their limit."""
         self.crashes: int = 0
@@ -159,6 +162,8 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         deliveries = self.mailbox
         if deliveries:
             self.mailbox = []
+            if self.dormant:
+                deliveries = let_pass(self, deliveries)
             self._deliver(deliveries, now)
 
     def _go_on_later(self, client: ClientLink) -> None:
@@ -575,6 +580,10 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         self.number = row.number
         self._kept = row
 
+    def is_over(self, now: float) -> bool:
+        """Whether its client has been away for too long."""
+        return self.client is None and self.expires_at is not None and now >= self.expires_at
+
     def due(self, now: float) -> None:
         """A deadline of the session without a link: its will or its end."""
         if self.ended:
@@ -582,5 +591,5 @@ class SessionActor(Subscriber, Actor, Timed, Waiter, ProgressSource):
         if self.will_at is not None and now >= self.will_at:
             self.will_at = None
             self.broker.registry.publish_will(self)
-        if self.client is None and self.expires_at is not None and now >= self.expires_at:
+        if self.is_over(now):
             self.broker.registry.expire(self)

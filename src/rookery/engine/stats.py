@@ -98,6 +98,8 @@ END_RATE_EXCEEDED: Final = "rate_exceeded"
 """The client sent more than its rates allow, where that ends a link."""
 END_SHUTDOWN: Final = "shutdown"
 """The node is stopping."""
+END_MOVED: Final = "moved"
+"""Sent to another node, which serves it as well."""
 END_INTERNAL: Final = "internal"
 """A fault of the node itself ended the link."""
 
@@ -112,6 +114,7 @@ END_REASONS: Final[list[str]] = [
     END_ADMINISTRATIVE,
     END_RATE_EXCEEDED,
     END_SHUTDOWN,
+    END_MOVED,
     END_INTERNAL,
 ]
 

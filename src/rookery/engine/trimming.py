@@ -52,6 +52,8 @@ class Trimmer:
         """What the last step looked at: blocks, positions, sessions, retained topics."""
         self.walks: int = 0
         """How many walks were begun."""
+        self.pauses: int = 0
+        """How many ask that no walk begins: they refer to entries of the log from where no walk looks."""
         self._broker = broker
         self._committer = broker.committer
         self._references = broker.committer.references
@@ -68,6 +70,8 @@ class Trimmer:
         if self._broker.draining:
             return
         if self._stage == RESTING:
+            if self.pauses:
+                return
             references = self._references
             if (
                 references.loose_bytes < self.loose_bytes_min
@@ -147,6 +151,8 @@ class Trimmer:
         if cursor.done:
             # What is durable may still name what memory is done with.
             self._mark(self._committer.held_back())
+            if self._broker.peers is not None:
+                self._mark(self._broker.peers.kept_positions())
             self._cursor = None
             self._stage = TRIMMING
 

@@ -1,4 +1,4 @@
-"""The metrics port: ``/metrics`` for Prometheus and ``/health`` for whoever watches the node.
+"""The metrics port: ``/metrics`` for Prometheus, ``/health`` for whoever watches the node, ``/cluster``.
 
 It runs in the node's own loop, so an answer proves that the loop turns. It knows no users and tells
 nothing about clients; bind it to an address that only your monitoring reaches.
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from rookery.observe.cluster import ClusterAdmin, cluster_routes
 from rookery.observe.health import Health, HealthReport
 
 STOP_SECONDS_MAX: Final = 1
@@ -31,7 +32,12 @@ class ListenError(OSError):
     """The metrics port could not be opened; the text names it and says why."""
 
 
-def observe_app(registry: CollectorRegistry, health: Health) -> Starlette:
+def observe_app(
+    registry: CollectorRegistry,
+    health: Health,
+    cluster: ClusterAdmin | None = None,
+    secret: str | None = None,
+) -> Starlette:
     """The application behind the metrics port."""
 
     # The endpoints are coroutines so that they run on the loop, where the counters are written;
@@ -48,6 +54,7 @@ def observe_app(registry: CollectorRegistry, health: Health) -> Starlette:
         ("/health/startup", health.startup),
     ):
         routes.append(_health_route(path, report))
+    routes += cluster_routes(cluster, secret)
     return Starlette(routes=routes)
 
 
@@ -64,8 +71,15 @@ def _health_route(path: str, report: Callable[[], HealthReport]) -> Route:
 class ObserveServer:
     """Serves the metrics port in the running loop."""
 
-    def __init__(self, registry: CollectorRegistry, health: Health) -> None:
-        self._app = observe_app(registry, health)
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        health: Health,
+        cluster: ClusterAdmin | None = None,
+        secret: str | None = None,
+    ) -> None:
+        """``secret`` is what whoever acts on the cluster must know."""
+        self._app = observe_app(registry, health, cluster, secret)
         self._server: uvicorn.Server | None = None
 
     async def start(self, host: str, port: int) -> int:

@@ -65,6 +65,13 @@ COUNTERS: Final = (
         "subscriptions_revoked",
         "Subscriptions ended because rules changed.",
     ),
+    ("emqx_messages_forwarded", "messages_forwarded", "Messages told to other nodes."),
+    (
+        "emqx_messages_kept_for_peers",
+        "messages_kept_for_peers",
+        "Messages kept here until another node had them.",
+    ),
+    ("emqx_messages_from_peers", "messages_from_peers", "Messages told by other nodes."),
     ("emqx_overloads", "overloads", "Times the node became overloaded, or more so."),
     ("emqx_commits", "commits", "Groups of records made durable."),
     ("emqx_commits_failed", "commits_failed", "Groups of records that could not be made durable."),

@@ -56,6 +56,10 @@ class ShareGroup:
         """Return the number of members, attached or not."""
         return len(self._members)
 
+    def members(self) -> list[Recipient]:
+        """Return the members, in no lasting order."""
+        return list(self._members)
+
     def put(self, recipient: Recipient) -> bool:
         """Add a member, or change its options; return whether it is new."""
         position = self._positions.get(recipient.subscriber)

@@ -24,6 +24,8 @@ class Subscriber:
         """Whether the session outlives its link, so that what it is owed must be kept."""
         self.number = 0
         """What the session is called where it is kept; 0 when it is not."""
+        self.adopted_from = ""
+        """The dead node whose cell it came from; empty for one of this node's own."""
         self.remote = False
         """Whether it stands for sessions of another node."""
 

@@ -250,6 +250,18 @@ class Outbound:
             and self.queue_length() < QUEUE_IN_MEMORY_MAX
         )
 
+    def can_owe(self, size_bytes: int) -> bool:
+        """Whether a message of this size may wait as well."""
+        waiting = self.queue_length()
+        waiting_bytes = self.queue_bytes
+        owed = self.owed
+        if owed is not None:
+            waiting += owed.backlog.count
+            waiting_bytes += owed.backlog_bytes
+        return (
+            waiting < self.queue_messages_max and waiting_bytes + size_bytes <= self.queue_bytes_max
+        )
+
     def owe(self, delivery: Delivery) -> bool:
         """Put into the backlog what the last process left; False when that is over the limits."""
         return self._enqueue(delivery, None) == QUEUED
@@ -393,14 +405,9 @@ class Outbound:
 
     def _enqueue(self, delivery: Delivery, link: Link | None) -> int:
         size = delivery.message.size_bytes
-        owed = self.owed
-        waiting = self.queue_length()
-        waiting_bytes = self.queue_bytes
-        if owed is not None:
-            waiting += owed.backlog.count
-            waiting_bytes += owed.backlog_bytes
-        if waiting >= self.queue_messages_max or waiting_bytes + size > self.queue_bytes_max:
+        if not self.can_owe(size):
             return DROPPED_QUEUE_FULL
+        owed = self.owed
         if owed is not None and delivery.position > 0:
             if (
                 link is None

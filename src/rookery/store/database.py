@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from rookery.store.faults import StoreFault
+from rookery.store.faults import GroupFault, StoreFault
 from rookery.store.schema import APPLICATION_ID, COMMIT_SETUP, MIGRATIONS, VERSION
 from rookery.store.upgrade import CONVERSIONS
 
@@ -32,6 +32,7 @@ next to nothing back, so that a larger one costs memory and saves no time."""
 
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM)
+_REFUSED: Final = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG)
 
 
 def check_features() -> None:
@@ -226,6 +227,8 @@ def fault_of(path: Path, error: sqlite3.Error | OSError | OverflowError) -> Stor
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _FULL:
         return StoreFault(f"{path} cannot grow: {detail}; make room on the disk")
+    if code in _REFUSED or isinstance(error, OverflowError):
+        return GroupFault(f"{path} cannot be used: {detail}")
     if code in DAMAGED:
         return StoreFault(
             f"{path} is damaged: {detail}; start the node again, which saves what it can"

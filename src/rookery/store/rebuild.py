@@ -30,7 +30,9 @@ from rookery.store.upgrade import next_block_since_2, split_row
 
 BROKEN: Final = ".broken-"
 REPLACED: Final = ".replaced-"
-"""With a date behind it, the name of what was set aside: for its damage, or for a backup."""
+OUTDATED: Final = ".outdated-"
+"""With a date behind it, the name of what was set aside: for its damage, for a backup, or since a cell's log
+tells another story."""
 KEYED_BY_TEXT: Final = ("retained", "facts")
 PROBES_MAX: Final = 200_000
 """How many keys in a damaged part of a table are looked up one by one."""
@@ -112,7 +114,7 @@ def finish_rename(directory: Path) -> None:
         return
     aside = [
         each
-        for word in (BROKEN, REPLACED)
+        for word in (BROKEN, REPLACED, OUTDATED)
         for each in directory.glob(f"{FILE}{word}*")
         if not each.name.endswith(SIDE_SUFFIXES)
     ]

@@ -29,6 +29,7 @@ from rookery.store.rows import commit_cells
 from rookery.store.schema import COMMIT
 
 Done = Callable[[Exception | None], None]
+Work = Callable[[sqlite3.Connection, Group], None]
 
 ALIVE_SECONDS: Final = 1.0
 """How often commits also write that the node is alive."""
@@ -49,17 +50,28 @@ ALARM_PART: Final = 0.8
 class Writer:
     """Commits groups, one after the other."""
 
-    def __init__(self, path: Path, durability: str, bytes_max: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        durability: str,
+        bytes_max: int,
+        clock: Clock,
+        refuses: bool = True,
+    ) -> None:
+        """Without ``refuses`` a commit takes what is over ``bytes_max``: who hands it over asks before."""
         self.problem: str | None = None
         """Why the last commit failed."""
         self.live_bytes: int = 0
         """Bytes of the pages in use, as of the last look and the commits since."""
         self.file_bytes: int = 0
+        self.room_bytes: int = 0
+        """What was free on the disk, as of the last look and the commits since."""
         self.full: bool = False
         """Whether messages were refused and there is no sign yet that there is room for them."""
         self._path = path
         self._synchronous = SYNCHRONOUS[durability]
         self._bytes_max = bytes_max
+        self._refuses = refuses
         self._wall = clock.wall
         self._next_block = 1
         self._next_number = 1
@@ -68,7 +80,7 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._keeper: sqlite3.Connection | None = None
         """Does nothing but stay open: see ``connect``."""
-        self._queue: SimpleQueue[tuple[Group, Done] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Work, Group, Done] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def connect(self) -> sqlite3.Connection:
@@ -95,7 +107,19 @@ class Writer:
 
     def commit(self, group: Group, done: Done) -> None:
         """Make a group durable; ``done`` is called on the loop, in the order of the calls."""
-        self._queue.put((group, done))
+        self._queue.put((self._commit, group, done))
+
+    def find_room(self, group: Group, done: Done) -> None:
+        """Ask whether the messages of a group find room now; ``done`` is called on the loop."""
+        self._queue.put((self._check_room, group, done))
+
+    def has_room(self, group: Group) -> bool:
+        """Whether the messages of a group find room, as far as is known without a look."""
+        if not group.entries:
+            return True
+        if not self._refuses and self.room_bytes < 2 * group.entry_bytes + ROOM_BYTES_MIN:
+            return False
+        return self.live_bytes + group.entry_bytes <= self._bytes_max
 
     def stop(self) -> None:
         """Finish what was handed over and close the connection. Waits; off the loop."""
@@ -119,8 +143,8 @@ class Writer:
                 if job is None:
                     self._tick()
                     return
-                group, done = job
-                error = self._committed(group)
+                work, group, done = job
+                error = self._worked(work, group)
                 loop.call_soon_threadsafe(done, error)
             now = self._wall()
             # A clock that was set back must not end the ticks.
@@ -128,15 +152,13 @@ class Writer:
                 due = now + TICK_SECONDS
                 self._tick()
 
-    def _committed(self, group: Group) -> StoreFault | None:
-        """Make one group durable, all or nothing."""
+    def _worked(self, work: Work, group: Group) -> StoreFault | None:
+        """Do something with one group, or say why not."""
         self._next_block = max(self._next_block, group.next_block() if group.entries else 0)
         if group.sessions:
             self._next_number = max(self._next_number, max(group.sessions) + 1)
         try:
-            connection = self._connected()
-            self._check_room(connection, group)
-            connection.execute(COMMIT, self._cells(group))
+            work(self._connected(), group)
         except (sqlite3.Error, OSError, OverflowError) as error:
             self._refuse(group)
             return self._failed(error)
@@ -144,13 +166,20 @@ class Writer:
             self._refuse(group)
             self.problem = str(fault)
             return fault
+        return None
+
+    def _commit(self, connection: sqlite3.Connection, group: Group) -> None:
+        """Make one group durable, all or nothing."""
+        if self._refuses:
+            self._check_room(connection, group)
+        connection.execute(COMMIT, self._cells(group))
         self.live_bytes += group.entry_bytes
+        self.room_bytes -= group.entry_bytes
         if group.entries or not self.full:
             self.problem = None
             self.full = False
         else:
             self._look_for_room(connection)
-        return None
 
     def _refuse(self, group: Group) -> None:
         if group.entries:
@@ -168,13 +197,17 @@ class Writer:
 
     def _check_room(self, connection: sqlite3.Connection, group: Group) -> None:
         """Refuse messages over the bytes allowed; what makes room, or takes little, may always pass."""
-        if not group.entries or self.live_bytes + group.entry_bytes <= self._bytes_max:
+        if self.has_room(group):
             return
         self._measure(connection)
         if self.live_bytes + group.entry_bytes > self._bytes_max:
             raise StoreFault(
                 f"{self._path} is full: {self.live_bytes} bytes of the {self._bytes_max} that "
                 "store.bytes_max allows"
+            )
+        if not self._refuses and self.room_bytes < 2 * group.entry_bytes + ROOM_BYTES_MIN:
+            raise StoreFault(
+                f"{self._path} cannot grow: {self.room_bytes} bytes are free; make room on the disk"
             )
 
     def _connected(self) -> sqlite3.Connection:
@@ -233,13 +266,12 @@ class Writer:
         """
         try:
             self._measure(connection)
-            room = shutil.disk_usage(self._path.parent).free
         except (sqlite3.Error, OSError):
             return
         bytes_max = self._bytes_max
         wanted = min(self._refused_bytes + bytes_max // SPARE_PART, bytes_max // 4)
         if self.problem is None or (
-            room >= 2 * self._refused_bytes + ROOM_BYTES_MIN
+            self.room_bytes >= 2 * self._refused_bytes + ROOM_BYTES_MIN
             and self.live_bytes + wanted <= bytes_max
         ):
             self.problem = None
@@ -248,6 +280,7 @@ class Writer:
     def _measure(self, connection: sqlite3.Connection) -> None:
         self.live_bytes, _ = page_bytes(connection)
         self.file_bytes = file_bytes(self._path)
+        self.room_bytes = shutil.disk_usage(self._path.parent).free
 
     def problems(self) -> list[str]:
         """What is wrong now."""

@@ -237,7 +237,7 @@ class TestErrors:
                 "- a\n",
                 (
                     "f.yaml:1:1: must be a mapping with the keys broker, listeners, limits, bans, overload, "
-                    "mqtt, store, authentication, authorization, log, metrics"
+                    "mqtt, store, authentication, authorization, log, metrics, cluster"
                 ),
             ),
         ],

@@ -63,7 +63,7 @@ def test_every_error_of_the_models_has_a_sentence():
     }
     assert told(data) == {
         "x": "unknown key; the keys here are broker, listeners, limits, bans, overload, mqtt, store, "
-        "authentication, authorization, log, metrics",
+        "authentication, authorization, log, metrics, cluster",
         "broker.mqtt_port": 'must be a port from 0 to 65535, as 1883 or ":1883" '
         '(0 lets the system choose one), not "x"',
         "broker.peer_nodes.0": 'must be host or host:port, not "a b"',

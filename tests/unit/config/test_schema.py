@@ -49,6 +49,7 @@ def test_passwords_are_secret_and_so_is_what_holds_them():
         f"authentication.scram.users.{ENTRY}.verifier",
         "authentication.ldap.bind_password",
         f"authorization.http.headers.{ENTRY}.value",
+        "cluster.secret",
     ]
     assert setting_at(("broker", "auth")).holds_secret()
     assert not setting_at(("limits",)).holds_secret()

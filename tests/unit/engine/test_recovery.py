@@ -3,6 +3,7 @@
 import pytest
 
 from rookery.engine.stats import DROP_QUEUE_FULL
+from rookery.message import message_from_publish
 from rookery.mqtt.packets import (
     ConnAck,
     Disconnect,
@@ -14,7 +15,7 @@ from rookery.mqtt.packets import (
     Unsubscribe,
 )
 from rookery.mqtt.types import V3_1_1, V5
-from rookery.records import OutboundRow
+from rookery.records import OutboundRow, encode_message, pack_numbers
 from tests.support.engine import Engine, FakeStore, Peer, connect, publish, said, will
 
 LASTING = {"session_expiry_interval": 1_000, "clean_start": False}
@@ -521,3 +522,45 @@ def test_a_burst_is_read_back_in_order_through_the_window():
         more = reader.send(*[PubAck(packet.packet_id) for packet in more])
     assert got == [b"%d" % n for n in range(300)]
     assert node.engine.stats.dropped[DROP_QUEUE_FULL] == 0
+
+
+class TestWhatSessionsBroughtWithThem:
+    """Entries that came with sessions from another node's cell name who inherited them."""
+
+    def inherit(self, node: Node, *client_ids: str, qos: int = 2) -> None:
+        broker = node.engine.broker
+        actors = [broker.registry.actors[client_id] for client_id in client_ids]
+        message = message_from_publish(publish("t", b"m", qos, retain=True), "p", 0.0)
+        heirs = pack_numbers([actor.number for actor in actors])
+        offset = broker.committer.wall_minus_monotonic
+        position = broker.committer.append_entry(encode_message(message, offset, (), heirs=heirs))
+        broker.committer.refer(position, len(actors))
+        node.engine.turn()
+
+    def test_is_owed_to_heirs_alone_though_their_subscription_began_later(self):
+        node = Node()
+        for name in ("heir", "other", "without"):
+            offline(node, name, qos=1, identifier=3, retain_as_published=True)
+        self.inherit(node, "heir", "without")
+        number = node.engine.broker.registry.actors["heir"].number
+        later = node.engine.broker.committer.end()
+        node.store.content.subscriptions[number, "t"].began = later
+        gone = node.engine.broker.registry.actors["without"].number
+        del node.store.content.subscriptions[gone, "t"]
+        node.restart()
+        (message,) = node.resume("heir")[1]
+        assert said([message]) == ["PUBLISH t=m q1 #1 retain"]
+        assert message.properties.subscription_identifiers == [3]
+        assert node.resume("other")[1] == node.resume("without")[1] == []
+
+    def test_is_not_owed_again_when_it_was_acknowledged(self):
+        node = Node()
+        offline(node, "heir", qos=1)
+        self.inherit(node, "heir")
+        node.restart()
+        peer, more = node.resume("heir")
+        peer.send(PubAck(more[0].packet_id))
+        node.settle_progress()
+        assert node.store.blocks == {}
+        node.restart()
+        assert node.resume("heir")[1] == []

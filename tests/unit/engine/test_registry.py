@@ -377,3 +377,26 @@ class TestHandingOver:
         two.send(PubRec(1, ReasonCode.UNSPECIFIED_ERROR))
         one.drop()
         assert two.take() == []
+
+
+class TestATimerIsAlwaysALittleLate:
+    """By a tick, or while thousands are due at once: what the client is told goes by the clock."""
+
+    def test_a_will_that_is_due_is_published_though_its_client_is_back(self):
+        engine = Engine()
+        reader = watcher(engine)
+        asked = {"session_expiry_interval": 60, "clean_start": False}
+        engine.connect("a", will=will("w", qos=1, will_delay_interval=10), **asked).drop()
+        engine.clock.now += 10.01
+        engine.connect_more("a", **asked)
+        assert said(reader.take()) == ["PUBLISH w=gone q1 #1"]
+        engine.wait(60)
+        assert reader.take() == []
+
+    def test_a_session_that_is_over_is_not_resumed(self):
+        engine = Engine()
+        asked = {"session_expiry_interval": 10, "clean_start": False}
+        engine.connect("a", **asked).drop()
+        engine.clock.now += 10.01
+        assert engine.connect("a", **asked).client.session_is_new
+        assert engine.stats.sessions_expired == 1

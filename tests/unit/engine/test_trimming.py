@@ -245,3 +245,13 @@ def test_what_is_dead_at_the_start_is_trimmed_then():
     recovery = hose.engine.recovery
     assert (recovery.entries, recovery.damaged) == (len(hose.owed), 0)
     assert hose.come_back() == hose.owed
+
+
+def test_no_walk_begins_while_somebody_asks_for_a_pause():
+    firehose = Firehose()
+    firehose.trimmer.pauses += 1
+    firehose.run(2_000, 50)
+    assert firehose.trimmer.walks == 0
+    firehose.trimmer.pauses -= 1
+    firehose.settle()
+    assert firehose.trimmer.walks > 0

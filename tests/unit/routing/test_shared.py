@@ -174,3 +174,12 @@ class TestLeastInflight:
         members = sessions("aB")
         members[1].inflight = 5
         assert picks(group_of(LEAST_INFLIGHT, *members), 2) == "BB"
+
+
+def test_tells_its_members():
+    one, other = sessions("aB")
+    group = group_of(ROUND_ROBIN, one, other)
+    members = group.members()
+    assert {member.subscriber for member in members} == {one, other}
+    members.clear()
+    assert group.member_count() == 2

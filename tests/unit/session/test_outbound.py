@@ -534,3 +534,13 @@ class TestTheLog:
         assert list(made.inflight) == [1, 2, 4]
         assert (made.queue, made.queue_bytes) == (None, 0)
         assert self.durable().take_back(1) == ([], [])
+
+
+def test_says_whether_one_more_may_wait():
+    side = outbound(queue_messages_max=2, queue_bytes_max=3 * SIZE)
+    assert side.can_owe(3 * SIZE)
+    assert not side.can_owe(3 * SIZE + 1)
+    for _ in range(2):
+        assert side.can_owe(SIZE)
+        assert side.deliver(delivery(), None, 0, NOW) == QUEUED
+    assert not side.can_owe(SIZE)

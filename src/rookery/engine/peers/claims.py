@@ -100,6 +100,8 @@ class Claims(Waiter):
         self._number: int = 0
         self._again: list[Question] = []
         """Questions that are answered at the end of this turn."""
+        self._closed: list[Question] = []
+        """Questions about sessions here, while this node lets nobody have them."""
         self._removing: list[Question] = []
         """Questions whose answer waits until a removal is durable."""
 
@@ -241,6 +243,12 @@ class Claims(Waiter):
             return
         broker = self._hub.broker
         actor = broker.registry.actors.get(question.key)
+        if actor is not None and actor.is_over(broker.now):
+            broker.registry.expire(actor)
+            actor = None
+        if actor is not None and broker.closed_for:
+            self._closed.append(question)
+            return
         if actor is not None:
             if actor.session.durable and not question.clean_start:
                 self._answer(question, OWNED)
@@ -288,6 +296,9 @@ class Claims(Waiter):
 
     def end_turn(self) -> None:
         """Answer what was put off and may be answered now."""
+        if self._closed and not self._hub.broker.closed_for:
+            self._again.extend(self._closed)
+            self._closed.clear()
         if self._again:
             again = self._again
             self._again = []
@@ -306,8 +317,8 @@ class Claims(Waiter):
             claim.answers.pop(node.node_id, None)
             self._settle(claim)
 
-    def member_left(self) -> None:
-        """Somebody may have its sessions now who said before that they have none."""
+    def members_changed(self) -> None:
+        """Who is one now must be asked; and another node may have now what one had that is none any more."""
         for claim in list(self._pending.values()):
             self._ask_all(claim)
             self._settle(claim)

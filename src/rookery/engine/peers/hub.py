@@ -8,25 +8,27 @@ it, told it. ``Broker.forwarded`` is the last turn of which that is so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.committer import Waiter
 from rookery.engine.peers.claims import Claims
+from rookery.engine.peers.departed import Departed
 from rookery.engine.peers.items import ACK, Item, ack_item, items_of, u64_at
 from rookery.engine.peers.marks import Marks
 from rookery.engine.peers.receiving import Receiving
 from rookery.engine.peers.relay import Relays
-from rookery.engine.peers.remote_node import RemoteNode
+from rookery.engine.peers.remote_node import PEER_FACT, RemoteNode
 from rookery.engine.peers.routes import Routes
 from rookery.engine.peers.stamps import Stamps
 from rookery.engine.peers.syncing import Syncing
-from rookery.engine.stats import END_INTERNAL
+from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN
 from rookery.message import Message
 from rookery.mqtt.errors import PeerFault
 from rookery.mqtt.types import ReasonCode
 from rookery.ports import PeerEvents, PeerLink
 from rookery.records import Loaded, encode_message
+from rookery.session.backlog import BacklogWalk
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
@@ -35,22 +37,23 @@ if TYPE_CHECKING:
 NO_TARGETS: Final[tuple[int, ...]] = ()
 CLEARED_MAX: Final = 100_000
 NOT_KEPT: Final = "another node could not be reached, and nothing could be kept for it"
-PEER_FACT: Final = "peer/"
-"""By the name of a node: the number under which our log keeps what it is to get."""
 
 
 class Hub(PeerEvents, Waiter):
     """The other nodes of this one's cluster."""
 
-    def __init__(self, broker: Broker, node_id: str) -> None:
+    def __init__(self, broker: Broker, node_id: str, epoch: int = 1) -> None:
         self.broker = broker
         self.node_id = node_id
+        self.origin = f"{node_id}/{epoch}"
+        """By what others know the messages that our log keeps for them: its positions begin anew with an epoch."""
         self.nodes: dict[str, RemoteNode] = {}
         self.number: int = 1
         """The turn that is open, among those that somebody waits for."""
         self.marks = Marks(broker)
         self.stamps = Stamps(broker.clock, node_id)
         self.routes = Routes(self)
+        self.departed = Departed(self)
         self.syncing = Syncing(self)
         self.cleared: dict[str, int] = {}
         """By topic name: the stamp with which its retained message was cleared, for the last ones."""
@@ -75,24 +78,29 @@ class Hub(PeerEvents, Waiter):
             self.nodes[node_id] = node
         return node
 
-    def set_members(self, node_ids: Collection[str]) -> None:
-        """Say whose sessions are their own: the nodes of the cluster whose cells nobody has adopted.
+    def set_members(self, epochs: Mapping[str, int]) -> None:
+        """Say whose sessions are their own: the nodes whose cells nobody has adopted, and their epochs.
 
         A node stops being a member when another has all its sessions, not before. Until this is
         called for the first time those that have a link are members.
         """
         self._members_known = True
+        node_ids = {
+            node_id
+            for node_id, epoch in epochs.items()
+            if not self.departed.is_gone(node_id, epoch)
+        }
         for node_id in node_ids:
             if node_id != self.node_id:
                 self.node(node_id)
-        left = False
+        changed = False
         for node in self.nodes.values():
             member = node.node_id in node_ids
-            left |= node.member and not member
+            changed |= node.member != member
             node.member = member
-        if left:
+        if changed:
             self.broker.read_clock()
-            self.claims.member_left()
+            self.claims.members_changed()
         self.broker.request_turn()
 
     def number_of(self, node: RemoteNode) -> int:
@@ -100,17 +108,27 @@ class Hub(PeerEvents, Waiter):
         if node.number == 0:
             node.number = self.broker.committer.new_session_number()
             self._numbers[node.number] = node
-            fact = node.number.to_bytes(8, "big")
+            fact = node.number.to_bytes(8, "big") + node.epoch.to_bytes(8, "big")
             self.broker.committer.group.facts[PEER_FACT + node.node_id] = fact
         return node.number
+
+    def forget_number(self, node: RemoteNode) -> None:
+        """Nothing is kept for a node any more."""
+        self._numbers.pop(node.number, None)
+
+    def know_number(self, node: RemoteNode, number: int) -> None:
+        """Our log keeps messages for a node under this number."""
+        node.number = number
+        self._numbers[number] = node
 
     def restore(self, loaded: Loaded) -> None:
         """Take up what our last process knew of the others; before the log is read."""
         for name, fact in loaded.facts.items():
             if name.startswith(PEER_FACT):
                 node = self.node(name[len(PEER_FACT) :])
-                node.number = int.from_bytes(fact, "big")
-                self._numbers[node.number] = node
+                node.epoch = u64_at(fact, 8)
+                self.know_number(node, u64_at(fact, 0))
+        self.departed.restore(loaded)
         for row in loaded.progress:
             kept_for = self._numbers.get(row.number)
             if kept_for is not None:
@@ -120,6 +138,15 @@ class Hub(PeerEvents, Waiter):
     def kept_for(self, number: int) -> RemoteNode | None:
         """The node that a target of a log entry stands for."""
         return self._numbers.get(number)
+
+    def kept_positions(self) -> list[int]:
+        """All entries of our log that are kept for other nodes."""
+        found: list[int] = []
+        for node in (*self.nodes.values(), *self.departed.nodes):
+            backlog = node.owed.backlog
+            found.extend(BacklogWalk(backlog).take(backlog.count))
+            found.extend(node.owed.on_their_way())
+        return found
 
     def entry_of(self, message: Message, share: str) -> bytes:
         """The message as it is told; made once for all nodes that it goes to."""
@@ -183,10 +210,19 @@ class Hub(PeerEvents, Waiter):
         if node.link is not None:
             self.peer_down(node_id, "another link took its place")
         self.broker.read_clock()
+        epoch = epoch_of(boot)
+        adopted = node.epoch > 0 and epoch > node.epoch
+        if adopted:
+            self.departed.leave(node)  # Its cell was adopted meanwhile.
+            node = self.node(node_id)
+        node.epoch = epoch
         node.up(link)
+        node.put(self.departed.holding())
         if not self._members_known:
             node.member = True
         self.claims.link_up(node)
+        if adopted:
+            self.claims.members_changed()
         self.routes.link_changed(node)
         self.syncing.begin(node)
         self.broker.request_turn()
@@ -223,11 +259,11 @@ class Hub(PeerEvents, Waiter):
     def drain(self, reason_code: ReasonCode) -> None:
         """Send the clients away that no session here has: the node is shutting down."""
         self.claims.drain()
-        self.relays.drain(reason_code)
+        self.relays.send_away(self.relays.count, reason_code, END_SHUTDOWN)
 
     def adopted_by(self, node: RemoteNode) -> list[RemoteNode]:
         """The nodes whose cells this one has adopted, while anything is kept for them."""
-        return [each for each in self.nodes.values() if each.adopter is node]
+        return [each for each in self.departed.nodes if each.adopter is node]
 
     def begin_turn(self) -> None:
         """Work off what came, as far as this turn has room."""
@@ -261,9 +297,11 @@ class Hub(PeerEvents, Waiter):
         self.claims.end_turn()
         self.relays.end_turn()
         self.routes.announce()
-        for node in self.nodes.values():
+        for node in (*self.nodes.values(), *self.departed.nodes):
             if node.owed.backlog.count:
                 node.pump()
+        if self.departed.nodes:
+            self.departed.let_go()
         for node in self.nodes.values():
             link = node.link
             if link is None:
@@ -299,6 +337,23 @@ class Hub(PeerEvents, Waiter):
     def room(self) -> None:
         """Nothing here waits for room."""
 
+    def is_linked(self, node_id: str) -> bool:
+        """Whether there is a link to a node."""
+        node = self.nodes.get(node_id)
+        return node is not None and node.link is not None
+
+    def not_synced(self) -> list[str]:
+        """The members that have not told all that their sessions ask for."""
+        return sorted(
+            [name for name, node in self.nodes.items() if node.member and not node.synced]
+        )
+
     def waiting_items(self) -> int:
         """How many items peers have not acknowledged."""
         return sum([node.sent - node.done for node in self.nodes.values() if node.link is not None])
+
+
+def epoch_of(boot: str) -> int:
+    """The epoch of a cell that a node's boot name begins with: ``3-9f2c``; 1 where it names none."""
+    epoch = boot.partition("-")[0]
+    return int(epoch) if epoch.isdecimal() else 1

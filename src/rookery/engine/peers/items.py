@@ -32,9 +32,14 @@ CLAIMED: Final = 7
 RELAY: Final = 8
 """All of a client whose session is on another node: see ``rookery.engine.peers.relay``."""
 ADOPTED: Final = 9
-"""The sender has taken over a cell, its routes stand before this: cell (text), u64 epoch."""
+"""The sender has taken over a cell, whose routes it has told before this: cell (text), u64 epoch."""
 HANDED: Final = 10
 """A message for the sessions of an adopted cell: cell, origin (texts), u64 number, entry."""
+
+HOLDING: Final = 11
+"""At the start of a link: each cell that the sender keeps messages for or would (text), and its epoch (u64)."""
+SWITCHED: Final = 12
+"""What was published before this for an adopted cell (text) its node has kept for it; from now on routes say it."""
 
 HEADER_BYTES: Final = 5
 
@@ -58,6 +63,19 @@ def handed_item(cell: str, origin: str, number: int, entry: bytes) -> bytes:
     """The same for the sessions of a cell that the receiver has adopted."""
     head = topic_to_wire(cell) + topic_to_wire(origin)
     return item(HANDED, head + number.to_bytes(8, "big") + entry)
+
+
+def adopted_item(cell: str, epoch: int) -> bytes:
+    """The sender has adopted a cell that was in this epoch."""
+    return item(ADOPTED, topic_to_wire(cell) + epoch.to_bytes(8, "big"))
+
+
+def holding_item(cells: list[tuple[str, int]]) -> bytes:
+    """The cells that the sender keeps messages for, and their epochs."""
+    return item(
+        HOLDING,
+        b"".join([topic_to_wire(cell) + epoch.to_bytes(8, "big") for cell, epoch in cells]),
+    )
 
 
 def route_item(key: str, value: int) -> bytes:

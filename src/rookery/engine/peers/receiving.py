@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rookery.engine.peers.items import (
+    ADOPTED,
     CLAIM,
     CLAIMED,
+    HANDED,
+    HOLDING,
     KEPT,
     PUBLISH,
     RELAY,
     RETAINED,
     ROUTE,
+    SWITCHED,
     SYNCED,
     Item,
     text_of,
@@ -40,19 +44,30 @@ class Receiving:
         """
         kind = item.kind
         if kind == PUBLISH:
-            return self._publish(self._entry(item.body))
+            return self._publish(node, self._entry(item.body))
         if kind == KEPT:
             origin, rest = text_of(item.body)
             number = u64_at(rest, 0)
             if not self._hub.marks.is_new(origin, number):
                 return 0
-            self._publish(self._entry(rest[8:]))
+            self._publish(node, self._entry(rest[8:]))
             return self._hub.marks.note(origin, number)
         if kind == ROUTE:
             self._route(node, item.body)
         elif kind == RETAINED:
             entry = self._entry(item.body)
             self._hub.broker.publishing.retain_from_peer(entry.message)
+        elif kind == HANDED:
+            cell, rest = text_of(item.body)
+            origin, rest = text_of(rest)
+            return self._hub.departed.handed(cell, origin, u64_at(rest, 0), self._entry(rest[8:]))
+        elif kind == ADOPTED:
+            cell, rest = text_of(item.body)
+            self._hub.departed.adopted(cell, u64_at(rest, 0), node)
+        elif kind == HOLDING:
+            self._hub.departed.holds(node, item.body)
+        elif kind == SWITCHED:
+            node.asleep.discard(text_of(item.body)[0])
         elif kind == SYNCED:
             node.synced = True
             self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))
@@ -74,9 +89,10 @@ class Receiving:
     def _entry(self, data: bytes) -> Entry:
         return decode_message(data, self._hub.broker.committer.wall_minus_monotonic)
 
-    def _publish(self, entry: Entry) -> int:
-        self._hub.broker.stats.messages_from_peers += 1
-        return self._hub.broker.publishing.receive_from_peer(entry.message, entry.share)
+    def _publish(self, node: RemoteNode, entry: Entry) -> int:
+        broker = self._hub.broker
+        broker.stats.messages_from_peers += 1
+        return broker.publishing.receive_from_peer(entry.message, entry.share, node.asleep)
 
     def _route(self, node: RemoteNode, body: bytes) -> None:
         value = u64_at(b"\0\0\0\0" + body[:4], 0)

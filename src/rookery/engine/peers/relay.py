@@ -37,7 +37,6 @@ from rookery.engine.stats import (
     BOUND_CLIENT,
     END_CONNECTION_LOST,
     END_NOT_AUTHORIZED,
-    END_SHUTDOWN,
 )
 from rookery.mqtt.errors import MalformedPacket
 from rookery.mqtt.packets import Connect
@@ -149,7 +148,7 @@ class Relays:
         broker = self.broker
         principal = arrival.principal
         key = session_key(arrival.mountpoint, principal.client_id)
-        if broker.draining:
+        if broker.draining or broker.closed_for:
             node.put(relay_item(CLOSE, number))
             return
         if key not in broker.registry.actors:
@@ -237,7 +236,9 @@ class Relays:
         for entry in [each for each in self._entries.values() if each.node is node]:
             entry.close("the node with its session was lost")
 
-    def drain(self, reason_code: ReasonCode) -> None:
-        """Send every client away: the node is shutting down."""
-        for entry in list(self._entries.values()):
-            entry.disconnect(reason_code, END_SHUTDOWN)
+    def send_away(self, count: int, reason_code: ReasonCode, reason: str) -> int:
+        """Send up to so many clients to another node, and tell how many that were."""
+        leaving = list(self._entries.values())[:count]
+        for entry in leaving:
+            entry.disconnect(reason_code, reason)
+        return len(leaving)

@@ -154,7 +154,7 @@ class RelayEntry(Elsewhere):
             return
         if client.link.version == V5:
             properties: Properties | None = None
-            reference = self.relays.broker.settings.behaviour.server_reference
+            reference = self.relays.broker.other_server
             if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
                 properties = Properties()
                 properties.server_reference = reference

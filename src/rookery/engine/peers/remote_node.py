@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 READ_AT_A_TIME: Final = 256
 OUTPUT_BYTES_MAX: Final = 16_777_216
 """What may wait for a peer before QoS 0 is dropped."""
+PEER_FACT: Final = "peer/"
+"""By the name of a node: the number under which our log keeps what it is to get, and its epoch."""
 NO_TARGETS: Final[tuple[int, ...]] = ()
 
 
@@ -50,6 +52,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.remote = True
         self.hub = hub
         self.node_id = node_id
+        self.epoch: int = 0
+        """That of its cell; a node whose cell was adopted comes back with a higher one."""
         self.link: PeerLink | None = None
         self.member: bool = False
         """Whether it may have sessions that nobody has adopted."""
@@ -74,8 +78,13 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Up to which of its items we have told it that we are done."""
         self.owed = Owed(0)
         """The kept messages: positions in our log."""
+        self.departed: bool = False
+        """Whether its cell is, or is being, adopted: it gets nothing any more."""
         self.adopter: RemoteNode | None = None
-        """Who has adopted its cell and gets what is kept for it."""
+        """Who has adopted its cell and gets what is kept for it; ``None`` is not known, or ourselves."""
+        self.adopted_here: bool = False
+        self.asleep: set[str] = set()
+        """Cells we have adopted of which it keeps messages itself: what it tells is not for their sessions."""
         self._told: deque[Told] = deque()
         self._kept_told: deque[tuple[int, int]] = deque()
         """Item and position of kept messages told and not acknowledged."""
@@ -91,6 +100,10 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
     def inflight_count(self) -> int:
         """What it has not acknowledged."""
         return len(self.outstanding) + self.owed.backlog.count
+
+    def is_idle(self) -> bool:
+        """Whether nothing that is kept for it is on its way."""
+        return not self._fresh and not self._kept_told and not self.owed.reading
 
     def is_direct(self) -> bool:
         """Whether a message may be told at once: nothing kept must go before it."""
@@ -186,9 +199,11 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
 
     def pump(self) -> None:
         """Read on what is kept and tell it."""
-        target = self if self.adopter is None else self.adopter
         owed = self.owed
-        if target.link is None or owed.reading or not owed.backlog.count or self._fresh:
+        if owed.reading or not owed.backlog.count or self._fresh:
+            return
+        link = self._way()
+        if link is None and not self.adopted_here:
             return
         if len(self._kept_told) >= READ_AT_A_TIME:
             return
@@ -200,13 +215,19 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         for position in positions:
             owed.take_out(position)
         owed.reading = True
-        link = target.link
         self.hub.broker.store.read(positions, lambda entries: self._read(link, positions, entries))
 
-    def _read(self, link: PeerLink, positions: list[int], entries: Sequence[bytes | None]) -> None:
+    def _way(self) -> PeerLink | None:
+        """The link by which it is told what is kept for it."""
+        if self.departed:
+            return None if self.adopter is None else self.adopter.link
+        return self.link
+
+    def _read(
+        self, link: PeerLink | None, positions: list[int], entries: Sequence[bytes | None]
+    ) -> None:
         self.owed.reading = False
-        target = self if self.adopter is None else self.adopter
-        if target.link is not link:
+        if self._way() is not link:
             self._take_back(positions)
             return
         for position, entry in zip(positions, entries, strict=True):
@@ -220,7 +241,11 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Tell a kept message; the receiver knows by origin and number whether it had it before."""
         broker = self.hub.broker
         entry = decode_message(data, broker.committer.wall_minus_monotonic)
-        origin = self.hub.node_id
+        if self.adopted_here:
+            self.hub.departed.deliver(self.node_id, entry)
+            self.finish(position)
+            return
+        origin = self.hub.origin
         plain = encode_message(
             entry.message, broker.committer.wall_minus_monotonic, NO_TARGETS, entry.share
         )
@@ -271,6 +296,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.link = link
         self.attached = True
         self.synced = False
+        self.asleep.clear()
         self.sent = self.done = self.received = self.acknowledged = 0
         self.outbox.clear()
         self.outbox_bytes = 0

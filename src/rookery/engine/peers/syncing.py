@@ -73,5 +73,6 @@ class Syncing:
                 node.put(item(RETAINED, hub.entry_of(message, "")))
         if not sync.cursor.done:
             return False
+        hub.departed.tell(node)
         node.wait_for(node.put(item(SYNCED, b"")))
         return True

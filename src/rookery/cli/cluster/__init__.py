@@ -1,0 +1,1 @@
+"""``rookery cluster``: several nodes on this machine, and the cluster that a node is in."""

@@ -1,0 +1,113 @@
+"""The streams a node needs, made at its start: its log, its snapshots, and the registers all nodes share.
+
+Whatever has to be made is made now, for while the cluster has lost a server nothing can be made for some seconds.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+
+from rookery.cluster import names
+from rookery.cluster.jetstream import JetStream, NoAnswer, Refusal
+
+log: Final = structlog.get_logger("rookery.cluster")
+
+REPLICAS_MAX: Final = 3
+STREAM_NOT_FOUND: Final = 10059
+TRY_SECONDS: Final = 0.25
+TELL_SECONDS: Final = 5.0
+"""How often the log says what is still waited for."""
+MAKE_SECONDS_MAX: Final = 5.0
+"""A stream is made by the servers together."""
+
+
+def replicas_for(servers: int) -> int:
+    """How many servers keep each stream."""
+    return max(1, min(REPLICAS_MAX, servers))
+
+
+async def ensure_streams(jetstream: JetStream, node_id: str, servers: int) -> None:
+    """Make what is missing, with as many replicas as there are servers for; waits for JetStream as long as it takes."""
+    replicas = replicas_for(servers)
+    for wanted in wanted_streams(node_id, replicas):
+        await _until_done(jetstream, wanted, node_id if servers > replicas else None)
+
+
+def wanted_streams(node_id: str, replicas: int) -> list[dict[str, Any]]:
+    """The configurations of the streams."""
+    common: dict[str, Any] = {
+        "num_replicas": replicas,
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "allow_direct": True,
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "max_age": 0,
+    }
+    # Of a log every record counts, of the others the last one of each subject.
+    last = {**common, "max_msgs_per_subject": 1}
+    made = [
+        {
+            **common,
+            "name": names.log_stream(node_id),
+            "subjects": [names.log_subject(node_id)],
+        },
+        {
+            **last,
+            "name": names.snapshot_stream(node_id),
+            "subjects": [names.snapshot_subject(node_id, ">")],
+        },
+    ]
+    for index in range(names.REGISTERS):
+        subjects = [names.register_subject(index, "*")]
+        made.append({**last, "name": names.register_stream(index), "subjects": subjects})
+    return made
+
+
+async def stream_info(jetstream: JetStream, stream: str) -> dict[str, Any]:
+    """What the leader says of a stream. Raises ``NoAnswer`` and ``Refusal``."""
+    return await jetstream.api(f"STREAM.INFO.{stream}")
+
+
+async def _until_done(jetstream: JetStream, wanted: dict[str, Any], beside: str | None) -> None:
+    loop = asyncio.get_running_loop()
+    began = told = loop.time()
+    while True:
+        try:
+            await _ensure(jetstream, wanted, beside)
+        except (NoAnswer, Refusal) as error:
+            reason = str(error)
+        else:
+            return
+        if loop.time() - told >= TELL_SECONDS:
+            told = loop.time()
+            waited = round(told - began)
+            log.warning(
+                "waiting_for_jetstream", stream=wanted["name"], reason=reason, seconds=waited
+            )
+        await asyncio.sleep(TRY_SECONDS)
+
+
+async def _ensure(jetstream: JetStream, wanted: dict[str, Any], beside: str | None) -> None:
+    """Make the stream, or give it the replicas it lacks: it never loses one here.
+
+    Where there are more servers than replicas, a log must lie on its node's own: it is made there alone, and
+    then given the others.
+    """
+    name = str(wanted["name"])
+    try:
+        info = await stream_info(jetstream, name)
+    except Refusal as refusal:
+        if refusal.code != STREAM_NOT_FOUND:
+            raise
+        first = dict(wanted)
+        if beside is not None and not name.startswith("REG_"):
+            tag = "node:" + names.token(beside)
+            first |= {"num_replicas": 1, "placement": {"tags": [tag]}}
+        info = await jetstream.api(f"STREAM.CREATE.{name}", first, MAKE_SECONDS_MAX)
+        log.info("stream_made", stream=name, replicas=wanted["num_replicas"])
+    now = info["config"]
+    if now["num_replicas"] < wanted["num_replicas"]:
+        await jetstream.api(f"STREAM.UPDATE.{name}", {**now, **wanted, "placement": None})

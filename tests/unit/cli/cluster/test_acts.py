@@ -1,0 +1,112 @@
+"""``leave``, ``evacuate``, ``force-leave`` and ``rebalance``: whom they ask, with what, and what they say."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from rookery.cli.main import app
+from tests.support.metrics_port import SECRET, Admin, metrics_port
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rookery.yaml").write_text(f"cluster: {{secret: {SECRET}}}\n")
+
+
+def cluster(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["cluster", *arguments])
+
+
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return f"127.0.0.1:{sock.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("action", ["leave", "evacuate", "rebalance"])
+def test_the_node_does_it_and_says_what(action: str):
+    admin = Admin("a", {})
+    with metrics_port(admin) as address:
+        done = cluster(action, "--nodes", address)
+    assert done.exit_code == 0, done.output
+    assert admin.asked == [(action, {})]
+    assert done.stdout.splitlines() == [
+        f"{address} ({address}) did it",
+        "  sessions moved: 5",
+        "  to: b",
+    ]
+
+
+def test_a_dead_node_is_named_to_one_that_lives():
+    admin = Admin("a", {})
+    with metrics_port(admin) as address:
+        done = cluster("force-leave", "c", "--nodes", f"{free_address()},{address}", "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"sessions_moved": 5, "to": "b"})
+    assert admin.asked == [("force-leave", {"node_id": "c"})]
+
+
+def test_the_configured_node_is_asked_without_an_address(tmp_path: Path):
+    admin = Admin("a", {})
+    with metrics_port(admin) as address:
+        port = address.rpartition(":")[2]
+        (tmp_path / "rookery.yaml").write_text(
+            f"broker: {{node_id: a, metrics_port: {port}}}\ncluster: {{secret: {SECRET}}}\n"
+        )
+        assert cluster("leave").exit_code == 0
+        assert cluster("leave", "--node", "a").exit_code == 0
+        refused = cluster("leave", "--node", "b")
+    assert refused.exit_code == 2
+    assert "there is no b here" in refused.stderr
+    assert len(admin.asked) == 2
+
+
+def test_one_of_several_is_named():
+    admin = Admin("a", {})
+    with metrics_port(admin) as one, metrics_port(Admin("b", {})) as other:
+        nodes = f"{one},{other}"
+        assert cluster("evacuate", "--nodes", nodes).exit_code == 2
+        assert cluster("evacuate", "--nodes", nodes, "--node", one).exit_code == 0
+    assert admin.asked == [("evacuate", {})]
+
+
+def test_a_refusal_is_told():
+    admin = Admin("a", {})
+    admin.refusal = "c lives"
+    with metrics_port(admin) as address:
+        done = cluster("force-leave", "c", "--nodes", address)
+    assert done.exit_code == 1
+    assert "will not do it: c lives" in done.stderr
+
+
+def test_a_wrong_secret_is_told(tmp_path: Path):
+    admin = Admin("a", {})
+    (tmp_path / "rookery.yaml").write_text("cluster: {secret: fedcba9876543210}\n")
+    with metrics_port(admin) as address:
+        done = cluster("leave", "--nodes", address)
+    assert (done.exit_code, admin.asked) == (1, [])
+    assert "the cluster's secret is needed" in done.stderr
+    assert "fedcba" not in done.output
+
+
+def test_without_a_secret_nothing_is_asked(tmp_path: Path):
+    (tmp_path / "rookery.yaml").write_text("")
+    done = cluster("leave")
+    assert done.exit_code == 1
+    assert "cluster.secret is not set" in done.stderr
+
+
+def test_the_secret_goes_to_no_other_machine():
+    done = cluster("leave", "--nodes", "192.0.2.1:8082")
+    assert done.exit_code == 2
+    assert "would go in clear" in " ".join(done.stderr.replace("│", "").split())
+
+
+def test_nobody_there():
+    address = free_address()
+    for arguments in (["leave"], ["rebalance"], ["force-leave", "c"]):
+        done = cluster(*arguments, "--nodes", address)
+        assert done.exit_code == 1
+        assert f"{address}" in done.stderr and "connection refused" in done.stderr

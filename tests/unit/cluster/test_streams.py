@@ -1,0 +1,26 @@
+"""Which streams a node asks for; that they come into being is shown in tests/integration/cluster."""
+
+import pytest
+
+from rookery.cluster.streams import replicas_for, wanted_streams
+
+
+@pytest.mark.parametrize(("servers", "replicas"), [(1, 1), (2, 2), (3, 3), (5, 3)])
+def test_as_many_replicas_as_there_are_servers_for(servers: int, replicas: int):
+    assert replicas_for(servers) == replicas
+
+
+def test_the_streams_of_a_node():
+    made = {each["name"]: each for each in wanted_streams("a.b", 3)}
+    assert list(made) == ["LOG_a=2eb", "SNAP_a=2eb", "REG_0", "REG_1", "REG_2"]
+    assert made["LOG_a=2eb"]["subjects"] == ["log.a=2eb"]
+    assert made["REG_1"]["subjects"] == ["reg.1.*"]
+    assert all(each["allow_direct"] and each["num_replicas"] == 3 for each in made.values())
+    # A log keeps every record, whatever else keeps the last one.
+    assert {name: each.get("max_msgs_per_subject") for name, each in made.items()} == {
+        "LOG_a=2eb": None,
+        "SNAP_a=2eb": 1,
+        "REG_0": 1,
+        "REG_1": 1,
+        "REG_2": 1,
+    }
