@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from rookery.actors.timers import Timed
 from rookery.engine.committer import Waiter
 from rookery.engine.held_output import HeldOutput
+from rookery.engine.last_words import explanation, last_words, take_leave
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.pace import Pace
 from rookery.engine.pacing import go_on_at_pace, keep_pace
@@ -293,7 +294,8 @@ class ClientLink(Timed, Waiter):
         elif isinstance(packet, Unsubscribe):
             self.broker.subscribing.unsubscribe(self, actor, packet)
         elif isinstance(packet, Disconnect):
-            self._disconnected(actor, packet)
+            take_leave(actor, packet)
+            self.end(END_CLIENT)
         elif isinstance(packet, Auth):
             self.broker.admission.proceed(self, packet)
         else:
@@ -321,21 +323,6 @@ class ClientLink(Timed, Waiter):
         if self.link.version == V5:
             return ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
         return ReasonCode.SUCCESS
-
-    def _disconnected(self, actor: SessionActor, packet: Disconnect) -> None:
-        properties = packet.properties
-        if properties is not None and properties.session_expiry_interval is not None:
-            if actor.session.expiry_seconds == 0 and properties.session_expiry_interval > 0:
-                raise ProtocolViolation("a session that was to end with its link cannot be kept")
-            actor.set_expiry(
-                min(
-                    properties.session_expiry_interval,
-                    self.broker.settings.limits.session_expiry_seconds_max,
-                )
-            )
-        if packet.reason_code == ReasonCode.SUCCESS:
-            actor.set_will(None)  # [MQTT-3.14.4-3]
-        self.end(END_CLIENT)
 
     def keep(self, group: int) -> None:
         """Hold this turn's output, and so all that comes after it, until the group is durable.
@@ -453,15 +440,7 @@ class ClientLink(Timed, Waiter):
 
     def explanation(self, reason_code: ReasonCode) -> Properties | None:
         """The reason string of a refusal, for a client that takes one. [MQTT-3.1.2-29]"""
-        connect = self.connect
-        if reason_code < 0x80 or self.link.version != V5 or connect is None:
-            return None
-        asked = connect.properties
-        if asked is not None and asked.request_problem_information == 0:
-            return None
-        properties = Properties()
-        properties.reason_string = reason_code.name.lower().replace("_", " ")
-        return properties
+        return explanation(self.connect, reason_code)
 
     def _write(self, wire: bytes) -> None:
         link = self.link
@@ -551,15 +530,7 @@ class ClientLink(Timed, Waiter):
         if self._held_output is not None:
             self.link.take_output()  # It comes after what is held back, and goes with it.
         if self.actor is not None and not self._connack_held():  # [MQTT-3.14.0-1]
-            properties: Properties | None = None
-            reference = self.broker.other_server
-            if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
-                properties = Properties()
-                properties.server_reference = reference
-            elif text:
-                properties = Properties()
-                properties.reason_string = text
-            self.link.send(Disconnect(reason_code, properties))
+            self.link.send(last_words(self.broker, reason_code, text))
         self.end(reason)
 
     def _connack_held(self) -> bool:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.engine.client_link import RELAYED, ClientLink
 from rookery.engine.elsewhere import Elsewhere
+from rookery.engine.last_words import last_words
 from rookery.engine.pacing import keep_pace
 from rookery.engine.peers.relay_items import CLIENT_GONE, FROM_CLIENT, OPEN, WRITTEN, relay_item
 from rookery.engine.peers.remote_node import RemoteNode
 from rookery.engine.stats import END_CONNECTION_LOST
-from rookery.mqtt.packets import Connect, Disconnect
-from rookery.mqtt.properties import Properties
+from rookery.mqtt.packets import Connect
 from rookery.mqtt.types import V5, ReasonCode
 from rookery.ports import PeerLink
 
@@ -153,12 +153,7 @@ class RelayEntry(Elsewhere):
             self._refuse("the node sends its clients away", reason)
             return
         if client.link.version == V5:
-            properties: Properties | None = None
-            reference = self.relays.broker.other_server
-            if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
-                properties = Properties()
-                properties.server_reference = reference
-            client.link.send(Disconnect(reason_code, properties))
+            client.link.send(last_words(self.relays.broker, reason_code, ""))
         self._leave(reason)
         client.end(reason)
 

@@ -233,6 +233,47 @@ class TestAMemberWithoutALink:
         cluster.join("a", "b")
         assert cluster.taken(peer) == ["CONNACK"]
 
+    def test_that_becomes_one_with_its_link_up_is_asked(self):
+        cluster = Cluster("a", "b")
+        hub = hub_of(cluster.engines["a"])
+        old = cluster.connect("b", "c")
+        cluster.add("d")
+        hub.set_members({"a": 1, "d": 1})
+        peer = cluster.begin("a", "c")
+        hub.set_members({"a": 1, "b": 1, "d": 1})
+        assert cluster.taken(peer) == ["CONNACK"]
+        assert old.closed
+
+
+class TestASessionThatIsOver:
+    def test_is_owned_by_nobody(self):
+        cluster = Cluster("a", "b")
+        cluster.connect("a", "c", session_expiry_interval=5).drop()
+        cluster.clock.now += 5
+        _, told = cluster.connect_more("b", "c", clean_start=False, session_expiry_interval=5)
+        assert told == ["CONNACK"]
+
+
+class TestANodeThatLetsNobodyIn:
+    def test_says_what_it_has_when_it_does_again(self):
+        cluster = Cluster("a", "b")
+        cluster.connect("a", "c", **LASTING).drop()
+        owner = cluster.engines["a"].broker
+        owner.closed_for = "it may not speak for its sessions"
+        peer, told = cluster.connect_more("b", "c", clean_start=False, **LASTING)
+        assert told == []
+        assert cluster.connect_more("b", "d")[1] == ["CONNACK"]
+        owner.closed_for = ""
+        owner.request_turn()
+        assert cluster.taken(peer) == ["CONNACK present"]
+
+    def test_lets_nobody_in_who_began_before(self):
+        cluster = Cluster("a", "b")
+        peer = cluster.begin("a", "c")
+        cluster.engines["a"].broker.closed_for = "it may not speak for its sessions"
+        assert cluster.taken(peer) == ["CONNACK 0x88"]
+        assert sessions(cluster) == []
+
 
 class TestANodeThatStops:
     def test_sends_away_who_waits(self):

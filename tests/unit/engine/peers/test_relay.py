@@ -1,5 +1,6 @@
 import pytest
 
+from rookery.engine.gauges import BrokerGauges
 from rookery.engine.peers.relay_handle import RelayHandle
 from rookery.mqtt.packets import (
     Disconnect,
@@ -203,6 +204,15 @@ class TestALinkThatIsLost:
         assert told == ["CONNACK 0x88"]
         assert handle_of(cluster) is None
 
+    def test_for_the_cell_is_adopted_ends_the_relay(self):
+        cluster = Cluster("a", "b", "c")
+        away(cluster)
+        peer = cluster.connect("b", "c", **BACK)
+        hub_of(cluster.engines["c"]).departed.adopted_here("a", 1)
+        cluster.engines["c"].settle()
+        cluster.settle(lambda link: "a" not in (link.source, link.target))
+        assert peer.closed
+
     def test_of_the_client_is_told(self):
         cluster = Cluster("a", "b")
         away(cluster)
@@ -264,6 +274,17 @@ class TestWhoCounts:
         cluster.engines["b"].turn()
         assert cluster.taken(peer) == ["DISCONNECT 0x87"]
         assert not cluster.engines["a"].broker.registry.actors["c"].attached
+
+    def test_clients_that_are_sent_away_are_those_here(self):
+        cluster = Cluster("a", "b")
+        away(cluster)
+        peer = cluster.connect("b", "c", **BACK)
+        assert cluster.engines["b"].broker.send_away(0) == 0
+        assert BrokerGauges(cluster.engines["b"].broker).relayed_clients() == 1
+        assert cluster.engines["b"].broker.send_away(5) == 1
+        assert cluster.taken(peer) == ["DISCONNECT 0x89"]
+        assert handle_of(cluster) is None
+        assert cluster.engines["a"].stats.disconnects["moved"] == 1
 
     def test_a_node_that_stops_publishes_no_will(self):
         cluster = Cluster("a", "b")
