@@ -268,7 +268,7 @@ class Broker:
                 actor.set_will(None)  # The client did nothing wrong and may be back at once.
                 actor.client.disconnect(reason_code, END_SHUTDOWN, "")
         if self.peers is not None:
-            self.peers.claims.drain()
+            self.peers.drain(reason_code)
 
     def send_away(self, count: int) -> int:
         """Send up to so many clients to another node, and tell how many that were.
@@ -285,6 +285,8 @@ class Broker:
             if actor.client is not None:
                 actor.client.disconnect(reason_code, END_MOVED, self.closed_for)
                 sent += 1
+        if self.peers is not None:
+            sent += self.peers.relays.send_away(count - sent, reason_code, END_MOVED)
         self.request_turn()
         return sent
 
@@ -354,6 +356,16 @@ class Broker:
         """A client has come to another node."""
         self._log.info(
             "client_taken_over", client_id=client_id, address=client.address, node=node_id
+        )
+
+    def log_relayed(self, client: ClientLink, node_id: str) -> None:
+        """A client is let in, and its session is on another node."""
+        self._log.info(
+            "client_relayed",
+            client_id=client.client_id,
+            address=client.address,
+            listener=client.listener,
+            node=node_id,
         )
 
     def log_disconnect(self, client: ClientLink, client_id: str, reason: str) -> None:

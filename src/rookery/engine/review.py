@@ -112,7 +112,7 @@ class Review:
         if not actor.principal_known:
             return
         client = actor.client
-        if client is not None:
+        if client is not None and not client.io.relayed:
             reason = self._broker.authenticator.still_admits(actor.principal)
             if reason is not None:
                 self._broker.log_refusal(client, "not_admitted_any_more", reason)

@@ -196,6 +196,9 @@ class Gauges(Protocol):
     def paced_clients(self) -> int:
         """Links that are not read from for a while because of a rate."""
 
+    def relayed_clients(self) -> int:
+        """Clients that are connected here and have their sessions on other nodes."""
+
     def half_open(self) -> int:
         """Connections whose CONNECT has not come yet."""
 
@@ -259,8 +262,6 @@ class Stats:
         """Messages told to other nodes, once for each node."""
         self.messages_kept_for_peers: int = 0
         """Those of them that our own log kept until the other node had them."""
-        self.relayed_clients: int = 0
-        """Clients here now whose session is on another node."""
         self.messages_from_peers: int = 0
         """Messages that other nodes told."""
         self.claims_asked: int = 0

@@ -26,9 +26,6 @@ class ClusterGauges(Protocol):
     def cell_epoch(self) -> int:
         """That of the node's cell: rises whenever the cell was adopted by another node."""
 
-    def relayed_clients(self) -> int:
-        """Clients here whose session is on another node."""
-
 
 class ClusterCollector(Collector):
     """The gauges of one node's cluster."""
@@ -56,11 +53,6 @@ class ClusterCollector(Collector):
                 int(gauges.lease_held()),
             ),
             ("emqx_cluster_epoch", "Rises when the node's cell was adopted.", gauges.cell_epoch()),
-            (
-                "emqx_cluster_relayed_clients",
-                "Clients whose session is on another node.",
-                gauges.relayed_clients(),
-            ),
         ):
             yield GaugeMetricFamily(name, text, value)
         links = GaugeMetricFamily(

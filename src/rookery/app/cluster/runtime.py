@@ -205,10 +205,6 @@ class ClusterRuntime:
         """That of the node's cell."""
         return self.epoch
 
-    def relayed_clients(self) -> int:
-        """Clients here whose session is on another node."""
-        return self.broker.stats.relayed_clients
-
     # --- The lease ------------------------------------------------------------------------------
 
     def lease_lost(self) -> None:

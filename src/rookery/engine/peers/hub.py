@@ -17,11 +17,12 @@ from rookery.engine.peers.departed import Departed
 from rookery.engine.peers.items import ACK, CLIENTS, Item, ack_item, item, items_of, u64_at
 from rookery.engine.peers.marks import Marks
 from rookery.engine.peers.receiving import Receiving
+from rookery.engine.peers.relay import Relays
 from rookery.engine.peers.remote_node import PEER_FACT, RemoteNode
 from rookery.engine.peers.routes import Routes
 from rookery.engine.peers.stamps import Stamps
 from rookery.engine.peers.syncing import Syncing
-from rookery.engine.stats import END_INTERNAL
+from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN
 from rookery.message import Message
 from rookery.mqtt.errors import PeerFault
 from rookery.mqtt.types import ReasonCode
@@ -60,6 +61,7 @@ class Hub(PeerEvents, Waiter):
         """By topic name: the stamp with which its retained message was cleared, for the last ones."""
         self.receiving = Receiving(self)
         self.claims = Claims(self)
+        self.relays = Relays(self)
         self._members_known: bool = False
         self._numbers: dict[int, RemoteNode] = {}
         self._promised: bool = False
@@ -95,14 +97,14 @@ class Hub(PeerEvents, Waiter):
         for node_id in node_ids:
             if node_id != self.node_id:
                 self.node(node_id)
-        left = False
+        changed = False
         for node in self.nodes.values():
             member = node.node_id in node_ids
-            left |= node.member and not member
+            changed |= node.member != member
             node.member = member
-        if left:
+        if changed:
             self.broker.read_clock()
-            self.claims.member_left()
+            self.claims.members_changed()
         self.broker.request_turn()
 
     def number_of(self, node: RemoteNode) -> int:
@@ -210,9 +212,11 @@ class Hub(PeerEvents, Waiter):
         """A link to a peer is open."""
         node = self.node(node_id)
         if node.link is not None:
-            node.down()
+            self.peer_down(node_id, "another link took its place")
+        self.broker.read_clock()
         epoch = epoch_of(boot)
-        if node.epoch and epoch > node.epoch:
+        adopted = node.epoch > 0 and epoch > node.epoch
+        if adopted:
             self.departed.leave(node)  # Its cell was adopted meanwhile.
             node = self.node(node_id)
         node.epoch = epoch
@@ -222,6 +226,8 @@ class Hub(PeerEvents, Waiter):
         if not self._members_known:
             node.member = True
         self.claims.link_up(node)
+        if adopted:
+            self.claims.members_changed()
         self.routes.link_changed(node)
         self.syncing.begin(node)
         self.broker.request_turn()
@@ -234,6 +240,7 @@ class Hub(PeerEvents, Waiter):
             node.down()
             if not self._members_known:
                 node.member = False
+            self.relays.link_down(node)
             self.claims.link_down(node)
             for other in self.adopted_by(node):
                 other.take_back_kept()
@@ -254,12 +261,18 @@ class Hub(PeerEvents, Waiter):
             link.close(f"a frame makes no sense: {fault.text}")
         self.broker.request_turn()
 
+    def drain(self, reason_code: ReasonCode) -> None:
+        """Send the clients away that no session here has: the node is shutting down."""
+        self.claims.drain()
+        self.relays.send_away(self.relays.count, reason_code, END_SHUTDOWN)
+
     def adopted_by(self, node: RemoteNode) -> list[RemoteNode]:
         """The nodes whose cells this one has adopted, while anything is kept for them."""
         return [each for each in self.departed.nodes if each.adopter is node]
 
     def begin_turn(self) -> None:
         """Work off what came, as far as this turn has room."""
+        self.relays.begin_turn()
         incoming = self._incoming
         broker = self.broker
         while incoming and not broker.turn_is_full():
@@ -289,6 +302,7 @@ class Hub(PeerEvents, Waiter):
         self.claims.end_turn()
         if self.broker.now >= self._clients_told_at + CLIENTS_SECONDS:
             self._tell_clients()
+        self.relays.end_turn()
         self.routes.announce()
         for node in (*self.nodes.values(), *self.departed.nodes):
             if node.owed.backlog.count:

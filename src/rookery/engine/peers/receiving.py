@@ -13,6 +13,7 @@ from rookery.engine.peers.items import (
     HOLDING,
     KEPT,
     PUBLISH,
+    RELAY,
     RETAINED,
     ROUTE,
     SWITCHED,
@@ -73,6 +74,8 @@ class Receiving:
         elif kind == SYNCED:
             node.synced = True
             self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))
+        elif kind == RELAY:
+            self._hub.relays.take(node, item.body)
         elif kind == CLAIM:
             self._hub.claims.asked(node, item.body)
         elif kind == CLAIMED:
