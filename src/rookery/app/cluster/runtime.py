@@ -163,6 +163,10 @@ class ClusterRuntime:
         self._ground.lease.tell(state="leaving")
         self._begin_anew("")
 
+    def is_reached(self, node_id: str) -> bool:
+        """Whether a node is this one, or there is a link to it."""
+        return node_id == self.node_id or self.hub.is_linked(node_id)
+
     def is_living(self, node_id: str) -> bool:
         """Whether a node is alive."""
         return node_id in self._living
