@@ -21,7 +21,7 @@ def lost(history: History) -> list[Violation]:
     """Acknowledged, and never arrived in a session that was owed it."""
     return [
         Violation("lost", _account(history, session, sending))
-        for session, sending in history.owed(history.messages.values())
+        for session, sending in history.owed()
     ]
 
 

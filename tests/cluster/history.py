@@ -6,7 +6,6 @@ stream and its number (``tests.support.ledger``), and its payload says so, so th
 whatever way it came.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -148,7 +147,9 @@ class History:
         self.faults: list[Fault] = []
         self.misbehaviour: list[tuple[float, str]] = []
         """What no node may ever say, and did."""
-        self._owed_to: dict[str, list[str]] = {}
+        self._interested: dict[str, list[str]] = {}
+        self._owed: dict[Key, set[str]] = {}
+        """What is acknowledged and has not arrived, and in which sessions."""
 
     def sent(self, sending: Sending) -> None:
         """A message goes out for the first time."""
@@ -161,18 +162,26 @@ class History:
         if sending.acknowledged_at is None:
             sending.acknowledged_at = at
             sending.acknowledged_by = node
+            if missing := self._missing(sending):
+                self._owed[key] = missing
 
     def arrived(self, session: str, arrival: Arrival) -> None:
         """A message came."""
         self.arrivals.setdefault(session, []).append(arrival)
-        self.seen.setdefault(session, set()).add(arrival.key)
+        key = arrival.key
+        self.seen.setdefault(session, set()).add(key)
+        missing = self._owed.get(key)
+        if missing is not None:
+            missing.discard(session)
+            if not missing:
+                del self._owed[key]
 
     def granted(self, session: str, topic_filter: str, qos: int, at: float) -> None:
         """A session has a subscription from now on; the first time counts."""
         filters = self.subscriptions.setdefault(session, [])
         if all(each.topic_filter != topic_filter for each in filters):
             filters.append(Subscribed(topic_filter, qos, at))
-            self._owed_to.clear()
+            self._interested.clear()
 
     def opened(
         self, client: str, node: str, at: float, *, present: bool, expects_session: bool
@@ -184,9 +193,9 @@ class History:
 
     def interested(self, topic: str) -> list[str]:
         """The sessions that are owed messages to a topic name."""
-        found = self._owed_to.get(topic)
+        found = self._interested.get(topic)
         if found is None:
-            found = self._owed_to[topic] = [
+            found = self._interested[topic] = [
                 session
                 for session, filters in self.subscriptions.items()
                 if any(matches(each.topic_filter, topic) for each in filters)
@@ -200,18 +209,22 @@ class History:
                 return each
         return None
 
-    def owed(self, messages: Iterable[Sending]) -> list[tuple[str, Sending]]:
-        """Which of these messages are acknowledged and have not arrived, and where."""
-        missing = []
-        for sending in messages:
-            if sending.acknowledged_at is None or sending.refused:
-                continue
-            for session in self.interested(sending.stream.topic):
-                if sending.key in self.seen.get(session, ()):
-                    continue
-                subscription = self.subscription_to(session, sending.stream.topic)
-                if subscription is not None and subscription.at < sending.sent_at:
-                    missing.append((session, sending))
+    def owed(self) -> list[tuple[str, Sending]]:
+        """What is acknowledged and has not arrived, and in which sessions."""
+        return [
+            (session, self.messages[key])
+            for key, sessions in self._owed.items()
+            for session in sorted(sessions)
+            if not self.messages[key].refused
+        ]
+
+    def _missing(self, sending: Sending) -> set[str]:
+        missing = set()
+        for session in self.interested(sending.stream.topic):
+            subscription = self.subscription_to(session, sending.stream.topic)
+            owed = subscription is not None and subscription.at < sending.sent_at
+            if owed and sending.key not in self.seen.get(session, ()):
+                missing.add(session)
         return missing
 
     def lives_of(self, client: str) -> list[Life]:

@@ -23,7 +23,7 @@ from tests.cluster.clients import (
     Subscriber,
     World,
 )
-from tests.cluster.history import History, Sending
+from tests.cluster.history import History
 from tests.support.ledger import Stream
 
 TICK_SECONDS: Final = 0.02
@@ -248,11 +248,6 @@ class Load:
         """Who should have a link and has none."""
         return [client.name for client in self.lasting if client.wire is None]
 
-    def owed(self) -> list[tuple[str, Sending]]:
-        """What is acknowledged and has not arrived."""
-        history = self.world.history
-        return history.owed(history.messages.values())
-
     async def drain(self) -> bool:
         """Stop publishing and wait until all is answered and arrived, or nothing moves any more."""
         self.publish(False)
@@ -262,7 +257,10 @@ class Load:
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
         before, since = (-1, -1), time.monotonic()
         while time.monotonic() < deadline:
-            now = len(self.owed()), sum(len(sender.inflight) for sender in self.senders)
+            now = (
+                len(self.world.history.owed()),
+                sum(len(sender.inflight) for sender in self.senders),
+            )
             if now == (0, 0) and not self.unattached():
                 return True
             if now != before:

@@ -239,7 +239,9 @@ class Stage:
             steps["all clients back"] = passed
         if "nothing overdue" not in steps:
             before = self.now() - OWED_AGE_SECONDS
-            overdue = any((each.acknowledged_at or before) < before for _, each in self.load.owed())
+            overdue = any(
+                (each.acknowledged_at or before) < before for _, each in self.history.owed()
+            )
             if not overdue and "all clients back" in steps:
                 steps["nothing overdue"] = passed
 
@@ -247,7 +249,7 @@ class Stage:
         said = {
             "all hear all": f"deaf: {', '.join(self.load.deaf(since))}",
             "all clients back": f"without a link: {', '.join(self.load.unattached()[:10])}",
-            "nothing overdue": f"{len(self.load.owed())} arrivals are overdue",
+            "nothing overdue": f"{len(self.history.owed())} arrivals are overdue",
         }
         return "; ".join(f"no '{step}' ({said.get(step, '')})" for step in steps)
 
@@ -294,7 +296,7 @@ class Stage:
         self.say("no more messages; waiting for what is owed")
         if not await self.load.drain():
             self.outcome.notes.append(
-                f"not drained: {len(self.load.owed())} arrivals owed, "
+                f"not drained: {len(self.history.owed())} arrivals owed, "
                 f"{sum(len(each.inflight) for each in self.load.senders)} without an answer, "
                 f"{len(self.load.unattached())} clients without a link"
             )

@@ -50,6 +50,7 @@ class TestLost:
 
     def test_what_was_refused_is_not_owed(self):
         history = history_of(1)
+        assert kinds(checks.lost(history)) == ["lost"]
         history.messages[ONE, 1].refused = 0x97
         assert checks.lost(history) == []
 
@@ -61,9 +62,11 @@ class TestLost:
         assert checks.lost(history) == []
 
     def test_every_session_is_owed_it(self):
-        history = history_of(1)
+        history = history_of(acknowledged=False)
         assert history.interested(ONE.topic) == ["s"]
         history.granted("other", "load/p/+", 1, 0.6)
+        history.sent(Sending(ONE, 1, 1.0, "n1"))
+        history.acknowledged((ONE, 1), 1.1, "n1")
         arrive(history, 1)
         assert kinds(checks.lost(history)) == ["lost"]
 
