@@ -41,6 +41,7 @@ SINGLE_MODULES = (
     "engine/link_handle",
     "engine/mountpoints",
     "engine/overload",
+    "engine/own_messages",
     "engine/pace",
     "engine/pacing",
     "engine/peers/adoption",

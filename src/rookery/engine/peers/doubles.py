@@ -1,7 +1,7 @@
-"""A session that came from a dead node, though its client has one here: that should not be, and must lose nothing.
+"""A session that came from a dead node, though its client has one here: that should not be.
 
 The one that is here stays. If its client is away it gets the messages that the other one is owed; if its client is
-connected it has begun anew, and what came is let go of.
+connected it has begun anew, and what came is let go of. A node that crashes meanwhile keeps the one that was here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ async def merge(double: SessionActor, ours: SessionActor, slices: Slices) -> int
     moved = 0
     if ours.client is None and ours.durable:
         for delivery in list(double.session.outbound.inflight.values()):
-            _move(double, ours, delivery.position, delivery.message, delivery.qos, delivery.retain)
+            _move(ours, delivery.message, delivery.qos, delivery.retain)
             moved += 1
         moved += await _move_backlog(double, ours, slices)
     double.broker.registry.end_session(double)
@@ -41,10 +41,10 @@ async def _move_backlog(double: SessionActor, ours: SessionActor, slices: Slices
         if not taken:
             break
         entries = await _read(double, [position for position, _ in taken])
-        for (position, flags), data in zip(taken, entries, strict=True):
+        for (_, flags), data in zip(taken, entries, strict=True):
             entry = None if data is None else decoded(data, committer.wall_minus_monotonic)
             if entry is not None and not ours.ended:
-                _move(double, ours, position, entry.message, flags & QOS_MASK, flags & RETAIN != 0)
+                _move(ours, entry.message, flags & QOS_MASK, flags & RETAIN != 0)
                 moved += 1
         await slices.rest()
     return moved
@@ -56,14 +56,7 @@ async def _read(actor: SessionActor, positions: list[int]) -> Sequence[bytes | N
     return await future
 
 
-def _move(
-    double: SessionActor,
-    ours: SessionActor,
-    position: int,
-    message: Message,
-    qos: int,
-    retain: bool,
-) -> None:
+def _move(ours: SessionActor, message: Message, qos: int, retain: bool) -> None:
     committer = ours.broker.committer
     data = encode_message(
         message,
@@ -77,4 +70,3 @@ def _move(
     committer.must_keep()
     identifiers = ours.session.identifiers_for(message.topic, "")
     ours.tell(Delivery(message, qos, retain, identifiers, "", new))
-    double.finish(position)

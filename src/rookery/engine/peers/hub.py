@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from rookery.engine.committer import Waiter
 from rookery.engine.peers.claims import Claims
 from rookery.engine.peers.departed import Departed
-from rookery.engine.peers.items import ACK, Item, ack_item, items_of, u64_at
+from rookery.engine.peers.items import ACK, CLIENTS, Item, ack_item, item, items_of, u64_at
 from rookery.engine.peers.marks import Marks
 from rookery.engine.peers.receiving import Receiving
 from rookery.engine.peers.relay import Relays
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from rookery.engine.client_link import ClientLink
 
 NO_TARGETS: Final[tuple[int, ...]] = ()
+CLIENTS_SECONDS: Final = 1.0
+"""How often the number of clients is told, if it has changed."""
 CLEARED_MAX: Final = 100_000
 NOT_KEPT: Final = "another node could not be reached, and nothing could be kept for it"
 
@@ -63,6 +65,8 @@ class Hub(PeerEvents, Waiter):
         self._members_known: bool = False
         self._numbers: dict[int, RemoteNode] = {}
         self._promised: bool = False
+        self._clients_told: int = 0
+        self._clients_told_at: float = 0.0
         self._waiters: dict[int, list[ClientLink]] = {}
         self._incoming: deque[tuple[RemoteNode, PeerLink, Item]] = deque()
         self._entry_of: Message | None = None
@@ -218,6 +222,7 @@ class Hub(PeerEvents, Waiter):
         node.epoch = epoch
         node.up(link)
         node.put(self.departed.holding())
+        node.put(item(CLIENTS, self._clients_told.to_bytes(8, "big")))
         if not self._members_known:
             node.member = True
         self.claims.link_up(node)
@@ -250,8 +255,8 @@ class Hub(PeerEvents, Waiter):
             return
         try:
             for frame in frames:
-                for item in items_of(frame):
-                    self._incoming.append((node, link, item))
+                for each in items_of(frame):
+                    self._incoming.append((node, link, each))
         except PeerFault as fault:
             link.close(f"a frame makes no sense: {fault.text}")
         self.broker.request_turn()
@@ -271,23 +276,23 @@ class Hub(PeerEvents, Waiter):
         incoming = self._incoming
         broker = self.broker
         while incoming and not broker.turn_is_full():
-            node, link, item = incoming.popleft()
+            node, link, each = incoming.popleft()
             if node.link is not link:
                 continue  # It was not acknowledged, so it comes again.
             try:
-                self._take(node, item)
+                self._take(node, each)
             except (PeerFault, IndexError) as fault:
                 link.close(f"an item makes no sense: {fault}")
         if incoming:
             broker.request_turn()
         self.syncing.go_on()
 
-    def _take(self, node: RemoteNode, item: Item) -> None:
-        if item.kind == ACK:
-            node.acknowledge(u64_at(item.body, 0))
+    def _take(self, node: RemoteNode, told: Item) -> None:
+        if told.kind == ACK:
+            node.acknowledge(u64_at(told.body, 0))
             return
         node.received += 1
-        group = self.receiving.take(node, item)
+        group = self.receiving.take(node, told)
         node.unfinished.append((node.received, group))
         if group > self.broker.committer.durable:
             self.broker.committer.wait(group, self)
@@ -295,6 +300,8 @@ class Hub(PeerEvents, Waiter):
     def end_turn(self) -> None:
         """Tell every peer what this turn has for it, and what of its own is done."""
         self.claims.end_turn()
+        if self.broker.now >= self._clients_told_at + CLIENTS_SECONDS:
+            self._tell_clients()
         self.relays.end_turn()
         self.routes.announce()
         for node in (*self.nodes.values(), *self.departed.nodes):
@@ -347,6 +354,21 @@ class Hub(PeerEvents, Waiter):
         return sorted(
             [name for name, node in self.nodes.items() if node.member and not node.synced]
         )
+
+    def clients_elsewhere(self) -> list[int]:
+        """How many clients each linked node has."""
+        return [node.clients for node in self.nodes.values() if node.link is not None]
+
+    def _tell_clients(self) -> None:
+        self._clients_told_at = self.broker.now
+        attached = self.broker.registry.attached
+        if attached == self._clients_told:
+            return
+        self._clients_told = attached
+        data = item(CLIENTS, attached.to_bytes(8, "big"))
+        for node in self.nodes.values():
+            if node.link is not None:
+                node.put(data)
 
     def waiting_items(self) -> int:
         """How many items peers have not acknowledged."""

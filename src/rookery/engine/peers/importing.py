@@ -6,7 +6,7 @@ would. What somebody is still owed is put into our log, in the same order, and t
 our other sessions had their copy when it was published. Where a subscription that began later would give a
 message another QoS on our next recovery, the entry is written with the QoS that it is owed with.
 
-Retained messages are taken over at once, unless this node has one of the topic name: they belong to all nodes.
+Retained messages are taken over at once, unless this node has a later one: they belong to all nodes.
 All else is provisional: facts name the sessions, and a recovery that finds them removes these.
 """
 
@@ -15,9 +15,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from rookery.engine.own_messages import copy_of
+from rookery.engine.peers.bequests import Bequests
 from rookery.engine.peers.facts import Inheritance, adopting_fact
 from rookery.engine.peers.slices import Slices
-from rookery.engine.publishing import NO_TARGETS, NOBODY, copy_of
+from rookery.engine.publishing import NO_TARGETS, NOBODY
 from rookery.engine.recovery import (
     decoded,
     principal_of,
@@ -104,7 +106,13 @@ class Importer:
     """Imports one cell; ``give_up`` takes back what it did."""
 
     def __init__(
-        self, broker: Broker, cell: str, loaded: Loaded, read_blocks: ReadBlocks, slices: Slices
+        self,
+        broker: Broker,
+        cell: str,
+        loaded: Loaded,
+        read_blocks: ReadBlocks,
+        slices: Slices,
+        bequests: Bequests | None,
     ) -> None:
         self.sessions: list[SessionActor] = []
         self.subscriptions: int = 0
@@ -124,6 +132,7 @@ class Importer:
         self._loaded = loaded
         self._read_blocks = read_blocks
         self._slices = slices
+        self._bequests = bequests
         self._inheritance = Inheritance(loaded.facts, EVERYTHING)
         self._start: int = broker.committer.end()
         """Where in our log the import began: all it brings lies from here on."""
@@ -131,8 +140,8 @@ class Importer:
         """The other cell's subscriptions."""
         self._by_foreign: dict[int, Imported] = {}
         self._by_number: dict[int, Imported] = {}
-        self._outbound: dict[int, list[OutboundRow]] = {}
-        """By position: QoS 2 deliveries under way."""
+        self._outbound: dict[int, dict[int, OutboundRow]] = {}
+        """By position and session: QoS 2 deliveries under way."""
         self._apart: dict[int, list[OutboundRow]] = {}
         """The same, of retained messages that subscriptions brought."""
         self._retained: set[int] = {position for _, position in loaded.retained}
@@ -248,8 +257,10 @@ class Importer:
             self._let_go(imported.actor, row.packet_id)
         elif row.apart:
             self._apart.setdefault(row.position, []).append(row)
+        elif row.number in self._outbound.setdefault(row.position, {}):
+            self._let_go(imported.actor, row.packet_id)  # It is under way once.
         else:
-            self._outbound.setdefault(row.position, []).append(row)
+            self._outbound[row.position][row.number] = row
 
     def _let_go(self, actor: SessionActor, packet_id: int) -> None:
         """The client may hold the identifier, and has the message or never gets it."""
@@ -274,15 +285,14 @@ class Importer:
 
     async def _entry(self, position: int, entry: Entry) -> None:
         """Put an entry into our log if it is owed to anybody, or retained."""
+        if self._bequests is not None and self._bequests.has(entry):
+            self._slices.note(self._bequests.take(position, entry))
+            return
         message = entry.message
         message.position = position
-        dues: dict[int, list[Due]] = {}
-        begun = self._outbound.pop(position, NO_ROWS)
-        for due in await self._dues(entry):
-            due.row = taken_row(begun, due.imported.foreign)
-            if due.row is not None or self._has_room(due.imported.actor, message):
-                dues.setdefault(due.entry_qos, []).append(due)
-        apart = self._apart.pop(position, NO_ROWS)
+        begun = self._outbound.pop(position, {})
+        dues = await self._dues(entry, begun)
+        apart = self._apart.pop(position, [])
         retained = position in self._retained and self._is_wanted(message)
         if begun or apart or retained:
             dues.setdefault(message.qos, [])
@@ -290,7 +300,9 @@ class Importer:
             if entry_qos == message.qos:
                 others = len(begun) + len(apart) + (1 if retained else 0)
                 self._append(message, entry, owed, others)
-                self._tell_others(message, begun, apart, retained)
+                if retained:
+                    self._retain(message)
+                await self._tell_begun(message, begun, apart)
                 await self._tell(message, owed, position)
             else:
                 lowered = copy_of(message)
@@ -298,21 +310,20 @@ class Importer:
                 self._append(lowered, entry, owed, 0)
                 await self._tell(lowered, owed, position)
 
-    async def _dues(self, entry: Entry) -> list[Due]:
-        """Who is owed an entry of the other log; mirrors what recovery makes of it."""
-        dues: list[Due] = []
+    async def _dues(self, entry: Entry, begun: dict[int, OutboundRow]) -> dict[int, list[Due]]:
+        """Who is owed an entry of the other log, by the QoS it is written with.
+
+        It mirrors what recovery makes of it. Rows of ``begun`` are taken by those whom they belong to.
+        """
+        dues: dict[int, list[Due]] = {}
         message = entry.message
         if entry.targets:
             for number in entry.targets:
-                due = self._due_of_target(number, message, entry.share)
-                if due is not None:
-                    dues.append(due)
+                self._add(dues, self._due_of_target(number, message, entry.share), message, begun)
             return dues
         heirs = set(unpack_numbers(entry.heirs)) if entry.heirs else None
         for matched in self._router.match_whole(message.topic).recipients:
-            due = self._due(matched, message, heirs)
-            if due is not None:
-                dues.append(due)
+            self._add(dues, self._due(matched, message, heirs), message, begun)
             if self._slices.spend(1):
                 await self._slices.pause()
         return dues
@@ -352,16 +363,34 @@ class Importer:
         retain = message.retain and granted.retain_as_published
         return Due(imported, qos, message.qos, retain, share)
 
-    def _has_room(self, actor: SessionActor, message: Message) -> bool:
-        if actor.session.outbound.can_owe(message.size_bytes):
-            return True
-        self._broker.stats.drop(DROP_QUEUE_FULL)
-        return False
+    def _add(
+        self,
+        dues: dict[int, list[Due]],
+        due: Due | None,
+        message: Message,
+        begun: dict[int, OutboundRow],
+    ) -> None:
+        if due is None:
+            return
+        due.row = begun.pop(due.imported.foreign, None)
+        if due.row is not None or due.imported.actor.session.outbound.can_owe(message.size_bytes):
+            dues.setdefault(due.entry_qos, []).append(due)
+        else:
+            self._broker.stats.drop(DROP_QUEUE_FULL)
 
     def _is_wanted(self, message: Message) -> bool:
         """Whether a message of the other cell becomes its topic name's retained one."""
         broker = self._broker
-        return not message.expired(broker.now) and broker.retained.get(message.topic) is None
+        if message.expired(broker.now):
+            return False
+        held = broker.retained.get(message.topic)
+        if held is None:
+            peers = broker.peers
+            return peers is None or message.stamp > peers.cleared.get(message.topic, -1)
+        # One that we have from its node alone is ours to keep now.
+        return message.stamp > held.stamp or (
+            message.stamp == held.stamp and message.stamp > 0 and not held.position
+        )
 
     def _append(self, message: Message, entry: Entry, dues: list[Due], others: int) -> None:
         committer = self._committer
@@ -385,30 +414,46 @@ class Importer:
         committer.refer(message.position, len(dues) + others)
         self._slices.note(len(data))
         self._unowed_position = message.position
-        self._unowed = len(dues)
+        self._unowed = len(dues) + others
         self.messages += 1
         self.deliveries += len(dues)
 
-    def _tell_others(
-        self, message: Message, begun: list[OutboundRow], apart: list[OutboundRow], retained: bool
+    def _retain(self, message: Message) -> None:
+        self._unowed -= 1
+        held = self._broker.retained.get(message.topic)
+        self._broker.retained.put(message)
+        self._committer.group.retained[message.topic] = message.position
+        if held is not None and held.position:
+            self._committer.release_with_group(held.position)
+        self._broker.expire_retained_later(message)
+        self.retained += 1
+        if self._bequests is not None and (held is None or held.stamp < message.stamp):
+            self._bequests.tell_retained(message)
+
+    async def _tell_begun(
+        self,
+        message: Message,
+        begun: dict[int, OutboundRow],
+        apart: list[OutboundRow],
     ) -> None:
-        """Those who have an entry whatever their subscriptions are."""
+        """Those who are to have a message whatever their subscriptions are."""
         position = message.position
-        for row in begun:
+        for row in begun.values():
             # What a client has begun to get it gets to the end, unsubscribed or not. [MQTT-3.10.4-3]
             actor = self._by_foreign[row.number].actor
             delivery = Delivery(message, 2, False, NO_IDENTIFIERS, "", position)
+            self._unowed -= 1
             self._begin(actor, row.packet_id, delivery)
+            if self._slices.spend(1):
+                await self._slices.pause()
         for row in apart:
             actor = self._by_foreign[row.number].actor
             identifiers = actor.session.identifiers_for(message.topic, "")
             delivery = Delivery(message, 2, True, identifiers, "", -position)
+            self._unowed -= 1
             self._begin(actor, row.packet_id, delivery)
-        if retained:
-            self._broker.retained.put(message)
-            self._committer.group.retained[message.topic] = position
-            self._broker.expire_retained_later(message)
-            self.retained += 1
+            if self._slices.spend(1):
+                await self._slices.pause()
 
     async def _tell(self, message: Message, dues: list[Due], foreign_position: int) -> None:
         position = message.position
@@ -444,9 +489,12 @@ class Importer:
         self._slices.note(0)
 
     async def _finish(self) -> None:
-        for rows in (*self._outbound.values(), *self._apart.values()):
-            for row in rows:  # It names an entry that is not there.
-                self._let_go(self._by_foreign[row.number].actor, row.packet_id)
+        lost = [row for rows in self._outbound.values() for row in rows.values()]
+        lost += [row for rows in self._apart.values() for row in rows]
+        for row in lost:  # They name entries that are not there.
+            self._let_go(self._by_foreign[row.number].actor, row.packet_id)
+            if self._slices.spend(1):
+                await self._slices.pause()
         for actor in self.sessions:
             session = actor.session
             for granted in session.subscriptions.values():
@@ -460,15 +508,3 @@ class Importer:
             self._slices.note(0)
             if self._slices.spend(SESSION_WORK + len(session.subscriptions)):
                 await self._slices.pause()
-
-
-NO_ROWS: Final[list[OutboundRow]] = []
-
-
-def taken_row(rows: list[OutboundRow], foreign: int) -> OutboundRow | None:
-    """Take a session's row out of some."""
-    for row in rows:
-        if row.number == foreign:
-            rows.remove(row)
-            return row
-    return None

@@ -8,6 +8,7 @@ from rookery.engine.peers.items import (
     ADOPTED,
     CLAIM,
     CLAIMED,
+    CLIENTS,
     HANDED,
     HOLDING,
     KEPT,
@@ -66,6 +67,8 @@ class Receiving:
             self._hub.departed.adopted(cell, u64_at(rest, 0), node)
         elif kind == HOLDING:
             self._hub.departed.holds(node, item.body)
+        elif kind == CLIENTS:
+            node.clients = u64_at(item.body, 0)
         elif kind == SWITCHED:
             node.asleep.discard(text_of(item.body)[0])
         elif kind == SYNCED:

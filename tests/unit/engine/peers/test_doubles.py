@@ -30,15 +30,20 @@ def test_one_that_is_away_gets_what_the_other_was_owed(crash):
     number = ours.actor.number
     ours.drop()
     engine.connect("w").publish("own", b"first", 1, packet_id=1)
+    other = engine.connect("other", **LASTING)
+    other.subscribe("n/#", qos=1)
+    other_number = other.actor.number
+    other.drop()
     summary = adopt(engine, dead)
     assert (summary.sessions, summary.doubles) == (1, 1)
     engine.wait(1)
-    assert set(engine.store.content.sessions) == {number}
+    assert set(engine.store.content.sessions) == {number, other_number}
     if crash:
         engine = Engine.restart(survivor_of(engine.store))
     peer, more = engine.connect_more("c", **LASTING)
     assert peer.actor.number == number
     assert [each.payload for each in more] == [b"first", *[b"%d" % n for n in range(COUNT)]]
+    assert engine.connect_more("other", **LASTING)[1] == []
 
 
 def test_one_that_is_there_stays_as_it_is():

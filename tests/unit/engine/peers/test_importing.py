@@ -2,7 +2,10 @@
 
 from itertools import pairwise
 
+from rookery.engine.peers import importing
+from rookery.engine.peers.slices import CommitFailed
 from rookery.engine.stats import DROP_QUEUE_FULL
+from rookery.message import Delivery
 from rookery.records import OutboundRow
 from tests.support.adopting import adopt, neighbour, survivor_of
 from tests.support.engine import Engine, FakeStore, publish, said
@@ -38,19 +41,28 @@ class TestASlice:
         assert sum(len(group.entries) for group in engine.store.groups) == 300
         assert len(engine.store.groups) > 25
 
-    def test_may_end_among_the_sessions_that_one_entry_is_owed_to(self):
+    def test_may_end_among_the_sessions_that_one_entry_is_owed_to(self, monkeypatch):
         dead = cell(80, 2)
         engine = neighbour(dead)
-        told: list[int] = []
+        matched: list[object] = []
+        monkeypatch.setattr(
+            importing, "recipient_for", lambda each, _: matched.append(each) or each
+        )
+        owed: list[object] = []
+        monkeypatch.setattr(
+            importing, "Delivery", lambda *each: owed.append(each) or Delivery(*each)
+        )
+        counts: list[tuple[int, int, int]] = []
 
         def look(step: int) -> None:
-            told.append(engine.broker.router.subscription_count)
+            subscribed = engine.broker.router.subscription_count
+            counts.append((subscribed, len(matched), len(owed)))
 
         summary = adopt(engine, dead, work_max=10, meanwhile=look)
-        assert summary.deliveries == 160
-        assert summary.messages == 2
-        steps = [later - earlier for earlier, later in pairwise(told)]
-        assert max(steps) <= 10
+        assert (summary.deliveries, summary.messages) == (160, 2)
+        assert counts[-1] == (80, 160, 160)
+        for earlier, later in pairwise(counts):
+            assert sum(later) - sum(earlier) <= 10
 
     def test_no_more_than_some_bytes_wait_for_the_disk(self):
         dead = cell(1, 100, b"x" * 1_000)
@@ -113,3 +125,25 @@ def test_messages_keep_the_date_they_were_kept_at():
     adopt(engine, dead)
     engine.wait(50)
     assert engine.connect_more("r0", **LASTING)[1] == []
+
+
+def test_what_was_counted_and_not_told_yet_is_taken_back_when_a_commit_fails():
+    dead = cell(60, 3)
+    failures = 0
+    for groups in range(1, 200):
+        engine = neighbour(dead, at_once=False)
+        store = engine.store
+        committer = engine.broker.committer
+
+        def fill(step: int, store=store, committer=committer, groups=groups) -> None:
+            store.is_broken = len(store.groups) >= groups and not committer.stuck
+
+        try:
+            adopt(engine, dead, work_max=7, meanwhile=fill)
+        except CommitFailed:
+            failures += 1
+            engine.complete_all()
+            assert committer.references._counts == {}
+        else:
+            break
+    assert failures > 20
