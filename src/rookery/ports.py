@@ -272,6 +272,10 @@ class Clock(Protocol):
         """Seconds since 1970, for people and for what outlives the process."""
 
 
+class NotStarted(Exception):
+    """Something that the node needs cannot be run; the text says what, and what to do."""
+
+
 class LogFenced(Exception):
     """Somebody else has written to the log, or taken its cell: nothing more may be appended by us."""
 

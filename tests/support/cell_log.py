@@ -30,6 +30,8 @@ class MemoryLog:
         self.snapshot_fault: str | None = None
         self.snapshot_may_go_on: asyncio.Event | None = None
         self.appends = 0
+        self.lasts = 0
+        """How often each was asked for."""
         self.late: list[tuple[bytes, int]] = []
         self._record_bytes_max = record_bytes_max
 
@@ -87,6 +89,7 @@ class MemoryLog:
         return found[:count]
 
     async def last(self) -> int:
+        self.lasts += 1
         await asyncio.sleep(0)
         if self.down or self.leaderless:
             raise LogUnavailable("the double has no leader")

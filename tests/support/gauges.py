@@ -31,6 +31,9 @@ class Standing:
     def paced_clients(self) -> int:
         return 2
 
+    def relayed_clients(self) -> int:
+        return 4
+
     def half_open(self) -> int:
         return 6
 

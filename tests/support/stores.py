@@ -47,13 +47,14 @@ def replicated_store(
     **options: Any,
 ) -> ReplicatedStore:
     bytes_max = options.pop("bytes_max", BYTES_MAX)
+    cell = options.pop("cell", "n1")
     times = {"patience_seconds": 0.3, "open_patience_seconds": 3.0, "image_patience_seconds": 0.3}
     return ReplicatedStore(
         directory,
         log,
         bytes_max,
         clock or SteppedClock(),
-        "n1",
+        cell,
         epoch,
         fenced,
         **{**times, **options},

@@ -4,6 +4,8 @@
 event loop. The command line runs one; tests run many.
 """
 
+from __future__ import annotations
+
 import asyncio
 import gc
 import platform
@@ -11,7 +13,7 @@ import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -45,10 +47,14 @@ from rookery.net.acceptor import Acceptor, Links
 from rookery.net.listening import describe, listen
 from rookery.net.poller import Poller
 from rookery.observe.cluster import ClusterAdmin
+from rookery.observe.cluster_metrics import ClusterCollector
 from rookery.observe.health import Health
 from rookery.observe.http import ObserveServer
 from rookery.observe.lag import LagProbe
 from rookery.observe.metrics import NodeCollector, node_registry
+
+if TYPE_CHECKING:
+    from rookery.app.cluster.runtime import ClusterRuntime
 
 log: Final = structlog.get_logger("rookery.app")
 
@@ -89,12 +95,13 @@ class Node:
         directory: Path | None = None,
         base: Path | None = None,
         origins: Origins | None = None,
+        cluster: ClusterRuntime | None = None,
     ) -> None:
         """``directory`` is where the store and the access database lie.
 
         Durability ``memory`` needs none; there is no access database then. ``base`` is where relative
         paths of files start that authentication and authorization read; at ``None`` the working directory.
-        ``origins`` tell where each setting was given.
+        ``origins`` tell where each setting was given. ``cluster`` is the node's part in one, prepared.
         """
         self.config = config
         self.ports: dict[str, int] = {}
@@ -102,8 +109,7 @@ class Node:
         self.addresses: list[str] = []
         """Where the node listens, for people."""
         self.health = Health()
-        self.cluster_admin: ClusterAdmin | None = None
-        """What the metrics port tells of the cluster; ``None`` for a node on its own."""
+        self._cluster = cluster
         clock = SystemClock()
         self._clock = clock
         access_file = None if directory is None else AccessFile(directory)
@@ -114,7 +120,9 @@ class Node:
         self._authenticator = make_authenticator(
             config, clock, self._access, self._watch, base or Path()
         )
-        self._store = make_store(config, directory, clock)
+        self._store = (
+            make_store(config, directory, clock) if cluster is None else cluster.make_store()
+        )
         self._authorization = Authorization(
             config.authorization, origins or {}, base or Path(), clock
         )
@@ -125,6 +133,8 @@ class Node:
             self._authorization.authorizer,
             clock,
         )
+        if cluster is not None:
+            cluster.attach(self.broker)
         self._authorization.watch(self._watch, self._access)
         guard = make_guard(config, clock, self.broker.stats)
         self.broker.bans = guard
@@ -157,16 +167,22 @@ class Node:
             await self._watch.load()
             await self._authenticator.start()
             await self._authorization.start()
+            if self._cluster is not None and self.config.metrics.enabled:
+                await self._start_observer(poller)  # A node that waits for others can be looked at.
             await self._recover()
+            if self._cluster is not None:
+                poller.start()
+                await self._cluster.join()
             for listener in self.config.active_listeners:
                 self._open(listener, poller)
-            if self.config.metrics.enabled:
+            if self._cluster is None and self.config.metrics.enabled:
                 await self._start_observer(poller)
         except BaseException:
             await self.stop()
             raise
         self._lag.start()
-        poller.start()
+        if self._cluster is None:
+            poller.start()
         if self.config.mqtt.sys_interval_seconds:
             self.broker.tasks.start("sys_topics", self._publish_sys())
         self.broker.tasks.start("load_averages", self._observe_load())
@@ -180,6 +196,8 @@ class Node:
         self.health.add_check("listeners", self._check_listeners)
         self.health.add_check("commits", self._check_commits)
         self.health.add_check("overload", self._overload.check)
+        if self._cluster is not None:
+            self.health.add_check("cluster", self._cluster.check)
         self.health.mark_started()
         log.info(
             "node_started",
@@ -203,6 +221,8 @@ class Node:
         self.broker.committer.finish(self.broker.now)
         await self._drained()
         self._lag.stop()
+        if self._cluster is not None:
+            await self._cluster.leave_links()
         await self.broker.tasks.stop()
         if self._observer is not None:
             await self._observer.stop()
@@ -210,6 +230,8 @@ class Node:
             self._poller.stop()
             self._poller = None
         await self._store.close()
+        if self._cluster is not None:
+            await self._cluster.stop()
         self._watch.close()
         await self._authenticator.stop()
         await self._authorization.stop()
@@ -287,11 +309,15 @@ class Node:
         )
         registry = node_registry(collector)
         registry.register(self._tls.collector(poller))
+        admin: ClusterAdmin | None = None
+        if self._cluster is not None:
+            registry.register(ClusterCollector(self._cluster))
+            admin = self._cluster.admin
         secret = self.config.cluster.secret
         self._observer = ObserveServer(
             registry,
             self.health,
-            self.cluster_admin,
+            admin,
             None if secret is None else secret.get_secret_value(),
         )
         host = self.config.metrics.host

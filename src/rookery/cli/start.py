@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from rookery.cli.options import ConfigFile, Overrides, load_or_exit
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Coroutine
 
     from rookery.app import Node
     from rookery.config import Config, Loaded
@@ -44,24 +45,82 @@ def start(config: ConfigFile = None, overrides: Overrides = None) -> None:
     raise typer.Exit(code)
 
 
+class Ending:
+    """What ends a node: a signal, or its cluster, which may want it to begin anew."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self.event = asyncio.Event()
+        self.reason = ""
+        """Why a new node is to follow; empty where none is."""
+        self._starting: asyncio.Task[Any] | None = None
+
+    def begin_anew(self, reason: str) -> None:
+        """End the node; another one follows, if there is a reason."""
+        self.reason = reason
+        self.event.set()
+        if self._starting is not None:
+            self._starting.cancel()
+
+    def stop(self) -> None:
+        """End the node for good."""
+        self.begin_anew("")
+
+    async def unless(self, starting: Coroutine[Any, Any, Node]) -> Node | None:
+        """The node once it is started; ``None`` where it is to end before."""
+        import asyncio
+
+        task = asyncio.current_task()
+        assert task is not None
+        self._starting = task
+        try:
+            return await starting
+        except asyncio.CancelledError:
+            if not self.event.is_set():
+                raise
+            task.uncancel()
+            return None
+        finally:
+            self._starting = None
+
+
 async def _serve(loaded: Loaded, logs: Logs) -> int:
+    """Run a node, and another one after it where the cluster wants that this one begins anew."""
     import asyncio
     import signal
 
-    from rookery.app import Node, tune_interpreter
-    from rookery.auth.watch import FileFault
-    from rookery.cli.access import stored_users
-    from rookery.config import base_directory, store_directory, warnings
-    from rookery.net.certificates.options import TlsFileFault
-    from rookery.net.listening import ListenFault
-    from rookery.observe.http import ListenError
-    from rookery.store.faults import StoreFault
+    import structlog
 
-    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stopping.set)
-    node = Node(loaded.config, store_directory(loaded), base_directory(loaded), loaded.origins)
+    while True:
+        ending = Ending()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, ending.stop)
+        code = await _serve_once(loaded, logs, ending)
+        if code or not ending.reason:
+            return code
+        structlog.get_logger("rookery.cli").warning("node_begins_anew", reason=ending.reason)
+
+
+async def _serve_once(loaded: Loaded, logs: Logs, ending: Ending) -> int:
+    """Run one node until it ends; its exit code."""
+    import asyncio
+    import signal
+
+    from rookery.app import tune_interpreter
+    from rookery.app.faults import START_FAULTS
+    from rookery.cli.access import stored_users
+    from rookery.config import warnings
+
+    loop = asyncio.get_running_loop()
+    try:
+        node = await ending.unless(_started(loaded, ending))
+    except START_FAULTS as error:
+        typer.echo(f"rookery: {error}", err=True)
+        return 1
+    if node is None:
+        return 0
     node.reload_actions.add("log", partial(_reload_log, logs, node))
     reloading = asyncio.Lock()
 
@@ -69,20 +128,33 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
         node.broker.tasks.start("reload", _reload(loaded, logs, node, reloading))
 
     loop.add_signal_handler(signal.SIGHUP, reload_soon)
-    try:
-        await node.start()
-    except (FileFault, ListenFault, ListenError, StoreFault, TlsFileFault) as error:
-        typer.echo(f"rookery: {error}", err=True)
-        return 1
     _banner(node, loaded, warnings(loaded.config, stored_users(loaded), loaded.references))
     tune_interpreter()
-    while not stopping.is_set():
+    while not ending.event.is_set():
         try:
-            await asyncio.wait_for(stopping.wait(), LOG_FLUSH_SECONDS)
+            await asyncio.wait_for(ending.event.wait(), LOG_FLUSH_SECONDS)
         except TimeoutError:
             logs.flush()
     await node.stop()
     return 0
+
+
+async def _started(loaded: Loaded, ending: Ending) -> Node:
+    """A node that serves; one of a cluster waits for the others first."""
+    from rookery.app import Node
+    from rookery.config import base_directory, store_directory
+
+    directory, base = store_directory(loaded), base_directory(loaded)
+    cluster: ClusterRuntime | None = None
+    if loaded.config.cluster.enabled:
+        from rookery.actors.clock import SystemClock
+        from rookery.app.cluster.runtime import ClusterRuntime
+
+        cluster = ClusterRuntime(loaded.config, directory, SystemClock(), ending.begin_anew)
+        await cluster.prepare()
+    node = Node(loaded.config, directory, base, loaded.origins, cluster)
+    await node.start()
+    return node
 
 
 async def _reload(loaded: Loaded, logs: Logs, node: Node, reloading: asyncio.Lock) -> None:

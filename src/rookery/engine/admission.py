@@ -125,15 +125,21 @@ class Admission:
         self._broker.gate.greeted(client)
         self._decide_or_wait(client, client.exchange.step(data))
 
-    def _check(self, client: ClientLink, connect: Connect) -> None:
-        limits = self._limits
+    def _check_open(self) -> None:
         if self._broker.draining:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
         if self._broker.closed_for:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, self._broker.closed_for)
+
+    def _check(self, client: ClientLink, connect: Connect) -> None:
+        limits = self._limits
+        self._check_open()
         if self._broker.overload.level == REFUSING:
             raise NotAdmitted(ReasonCode.SERVER_BUSY, self._broker.overload.reason)
-        if self._broker.registry.attached >= limits.connections_max:
+        connected = self._broker.registry.attached
+        if self._broker.peers is not None:
+            connected += self._broker.peers.relays.more_connected()
+        if connected >= limits.connections_max:
             raise NotAdmitted(
                 ReasonCode.QUOTA_EXCEEDED, f"there are {limits.connections_max} connections already"
             )
@@ -359,6 +365,7 @@ class Admission:
         self, client: ClientLink, connect: Connect, admitted: Admitted, client_id: str
     ) -> None:
         broker = self._broker
+        self._check_open()
         principal = admitted.principal
         client.link.mountpoint = admitted.mountpoint
         will = connect.will
@@ -370,13 +377,15 @@ class Admission:
             )
         actor, present = broker.registry.claim(client_id, principal, connect.clean_start)
         client.stage = ATTACHED
+        client.link.stepwise = False
         client.session_is_new = not present
         self._open(client, connect)
         pending = None if will is None else PendingWill(will, will_delay_seconds(will))
         broker.registry.attach(
             actor, client, pending, self._expiry_seconds(connect), self._window_max(connect)
         )
-        broker.gate.join(client, principal.name)
+        if not client.io.relayed:
+            broker.gate.join(client, principal.name)
         actor.will_allowed_at = admitted.generation
         if not present and broker.registry.removed_in(client_id) > broker.committer.durable:
             # [MQTT-3.1.2-4] Once it is told so, a session it had before must not come back.

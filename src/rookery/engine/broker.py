@@ -21,6 +21,7 @@ from rookery.engine.committer import Committer
 from rookery.engine.gate import Gate
 from rookery.engine.leaving import Leaving
 from rookery.engine.overload import Overload
+from rookery.engine.own_messages import OwnMessages
 from rookery.engine.publishing import Publishing
 from rookery.engine.registry import Registry
 from rookery.engine.review import Review
@@ -168,6 +169,7 @@ class Broker:
         self.leaving = Leaving(self)
         self.registry = Registry(self)
         self.publishing = Publishing(self)
+        self.own_messages = OwnMessages(self)
         self.subscribing = Subscribing(self)
         self.admission = Admission(self)
         self.trimmer = Trimmer(self)
@@ -268,7 +270,7 @@ class Broker:
                 actor.set_will(None)  # The client did nothing wrong and may be back at once.
                 actor.client.disconnect(reason_code, END_SHUTDOWN, "")
         if self.peers is not None:
-            self.peers.claims.drain()
+            self.peers.drain(reason_code)
 
     def send_away(self, count: int) -> int:
         """Send up to so many clients to another node, and tell how many that were.
@@ -285,6 +287,8 @@ class Broker:
             if actor.client is not None:
                 actor.client.disconnect(reason_code, END_MOVED, self.closed_for)
                 sent += 1
+        if self.peers is not None:
+            sent += self.peers.relays.send_away(count - sent, reason_code, END_MOVED)
         self.request_turn()
         return sent
 
@@ -322,7 +326,7 @@ class Broker:
             self._failed = False
             self.committer.take_again()
             self.publishing.retain_again()
-            self.publishing.publish_again()
+            self.own_messages.publish_again()
         self.request_turn()
 
     def _commit_failed(self, first: int) -> None:
@@ -334,7 +338,7 @@ class Broker:
         if first:
             for actor in list(self.registry.actors.values()):
                 actor.take_back(first)
-        self.publishing.not_taken()
+        self.own_messages.not_taken()
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)
@@ -354,6 +358,16 @@ class Broker:
         """A client has come to another node."""
         self._log.info(
             "client_taken_over", client_id=client_id, address=client.address, node=node_id
+        )
+
+    def log_relayed(self, client: ClientLink, node_id: str) -> None:
+        """A client is let in, and its session is on another node."""
+        self._log.info(
+            "client_relayed",
+            client_id=client.client_id,
+            address=client.address,
+            listener=client.listener,
+            node=node_id,
         )
 
     def log_disconnect(self, client: ClientLink, client_id: str, reason: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from rookery.actors.timers import Timed
 from rookery.engine.committer import Waiter
 from rookery.engine.held_output import HeldOutput
+from rookery.engine.last_words import explanation, last_words, take_leave
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.pace import Pace
 from rookery.engine.pacing import go_on_at_pace, keep_pace
@@ -64,7 +65,9 @@ ATTACHED: Final = 1
 ADMITTING: Final = 2
 ASKING: Final = 3
 """Somebody is asked whether the client may do what its last packet says."""
-ENDED: Final = 4
+RELAYED: Final = 4
+"""Its session is on another node, to which its bytes are passed."""
+ENDED: Final = 5
 
 PINGRESP_WIRE: Final = b"\xd0\x00"
 
@@ -84,6 +87,7 @@ class ClientLink(Timed, Waiter):
         self.address = address
         self.listener = listener
         self.link = Link(SERVER, limits.packet_bytes_max, limits.topic_aliases_in_max)
+        self.link.stepwise = broker.peers is not None
         self.stage: int = WAITING
         self.connect: Connect | None = None
         self.actor: SessionActor | None = None
@@ -141,12 +145,17 @@ class ClientLink(Timed, Waiter):
 
     def received(self, data: bytes, now: float) -> None:
         """Bytes came from the client."""
+        if self.stage == RELAYED and self.elsewhere is not None:
+            self.elsewhere.received(self, data, now)
+            return
         self.last_received = now
         stats = self.broker.stats
         stats.bytes_received += len(data)
         if self.pace is not None:
             self.pace.charge(len(data), now)
         packets = self.link.receive(data)
+        if not packets and self.link.stopped:
+            self.io.pause()
         stats.packets_received += len(packets)
         if self._held:
             self._held.extend(packets)
@@ -193,6 +202,12 @@ class ClientLink(Timed, Waiter):
             self._hold_from(index)
             if self.stage < ADMITTING and (index < stop or self.filters is not None):
                 self.io.request_work(index == start)
+            return
+        if self.link.stopped and self.stage < ADMITTING:
+            self._held = self.link.go_on()
+            self._held_next = 0
+            broker.stats.packets_received += len(self._held)
+            self.work(now)
             return
         self._all_done(pace)
 
@@ -279,7 +294,8 @@ class ClientLink(Timed, Waiter):
         elif isinstance(packet, Unsubscribe):
             self.broker.subscribing.unsubscribe(self, actor, packet)
         elif isinstance(packet, Disconnect):
-            self._disconnected(actor, packet)
+            take_leave(actor, packet)
+            self.end(END_CLIENT)
         elif isinstance(packet, Auth):
             self.broker.admission.proceed(self, packet)
         else:
@@ -307,21 +323,6 @@ class ClientLink(Timed, Waiter):
         if self.link.version == V5:
             return ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
         return ReasonCode.SUCCESS
-
-    def _disconnected(self, actor: SessionActor, packet: Disconnect) -> None:
-        properties = packet.properties
-        if properties is not None and properties.session_expiry_interval is not None:
-            if actor.session.expiry_seconds == 0 and properties.session_expiry_interval > 0:
-                raise ProtocolViolation("a session that was to end with its link cannot be kept")
-            actor.set_expiry(
-                min(
-                    properties.session_expiry_interval,
-                    self.broker.settings.limits.session_expiry_seconds_max,
-                )
-            )
-        if packet.reason_code == ReasonCode.SUCCESS:
-            actor.set_will(None)  # [MQTT-3.14.4-3]
-        self.end(END_CLIENT)
 
     def keep(self, group: int) -> None:
         """Hold this turn's output, and so all that comes after it, until the group is durable.
@@ -439,15 +440,7 @@ class ClientLink(Timed, Waiter):
 
     def explanation(self, reason_code: ReasonCode) -> Properties | None:
         """The reason string of a refusal, for a client that takes one. [MQTT-3.1.2-29]"""
-        connect = self.connect
-        if reason_code < 0x80 or self.link.version != V5 or connect is None:
-            return None
-        asked = connect.properties
-        if asked is not None and asked.request_problem_information == 0:
-            return None
-        properties = Properties()
-        properties.reason_string = reason_code.name.lower().replace("_", " ")
-        return properties
+        return explanation(self.connect, reason_code)
 
     def _write(self, wire: bytes) -> None:
         link = self.link
@@ -537,15 +530,7 @@ class ClientLink(Timed, Waiter):
         if self._held_output is not None:
             self.link.take_output()  # It comes after what is held back, and goes with it.
         if self.actor is not None and not self._connack_held():  # [MQTT-3.14.0-1]
-            properties: Properties | None = None
-            reference = self.broker.other_server
-            if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
-                properties = Properties()
-                properties.server_reference = reference
-            elif text:
-                properties = Properties()
-                properties.reason_string = text
-            self.link.send(Disconnect(reason_code, properties))
+            self.link.send(last_words(self.broker, reason_code, text))
         self.end(reason)
 
     def _connack_held(self) -> bool:

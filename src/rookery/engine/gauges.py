@@ -45,6 +45,11 @@ class BrokerGauges:
         """Links that are not read from for a while because of a rate."""
         return self._broker.gate.paced
 
+    def relayed_clients(self) -> int:
+        """Clients that are connected here and have their sessions on other nodes."""
+        peers = self._broker.peers
+        return 0 if peers is None else peers.relays.count
+
     def half_open(self) -> int:
         """Connections whose CONNECT has not come yet."""
         return self._broker.gate.half_open_count

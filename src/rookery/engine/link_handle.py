@@ -14,6 +14,8 @@ class LinkHandle:
     def __init__(self) -> None:
         self.unsent_bytes: int = 0
         """What was written and not yet taken by the operating system."""
+        self.relayed: bool = False
+        """Whether the client is connected to another node, which counts it and knows how it was let in."""
 
     def request_flush(self) -> None:
         """Have the link's output written at the end of this turn."""

@@ -196,6 +196,9 @@ class Gauges(Protocol):
     def paced_clients(self) -> int:
         """Links that are not read from for a while because of a rate."""
 
+    def relayed_clients(self) -> int:
+        """Clients that are connected here and have their sessions on other nodes."""
+
     def half_open(self) -> int:
         """Connections whose CONNECT has not come yet."""
 

@@ -77,6 +77,10 @@ class Link:
         self.topic_aliases_out_max = 0
         self.mountpoint = ""
         """What its owner puts before topic names, and the peer must not see."""
+        self.stepwise = False
+        """Whether it decodes no more behind a packet that is no PUBLISH, until ``go_on``."""
+        self.stopped = False
+        """Whether that is so now."""
         self._established = False
         self._held: bytearray | None = None
         self._needed_bytes = 0
@@ -92,6 +96,12 @@ class Link:
         if self.fault is not None:
             return packets
         held = self._held
+        if self.stopped:
+            if held is None:
+                self._held = bytearray(data)
+            else:
+                held += data
+            return packets
         if held is not None:
             held += data
             if len(held) < self._needed_bytes:
@@ -106,6 +116,22 @@ class Link:
         if stopped < len(data):
             self._held = bytearray(data[stopped:])
         return packets
+
+    def go_on(self) -> list[Packet]:
+        """Decode what stands behind the last packet."""
+        self.stopped = False
+        return self.receive(b"")
+
+    def take_rest(self) -> bytes:
+        """What came and was not decoded: somebody else does that."""
+        held = self._held
+        self._held = None
+        return b"" if held is None else bytes(held)
+
+    def establish(self, version: int) -> None:
+        """Begin behind the CONNECT, which somebody else has decoded."""
+        self.version = version
+        self._established = True
 
     def _decode(self, data: bytes, packets: list[Packet]) -> int:
         """Append every whole packet; return where the first that is not whole begins."""
@@ -138,6 +164,10 @@ class Link:
                 packets.append(_short_acknowledgement(data, first, body))
             else:
                 packets.append(self._other(data, first, body, stop))
+                if self.stepwise:
+                    self.stopped = True
+                    at = stop
+                    break
             at = stop
         self._needed_bytes = 2
         return at

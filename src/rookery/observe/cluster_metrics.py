@@ -23,11 +23,8 @@ class ClusterGauges(Protocol):
     def lease_held(self) -> bool:
         """Whether the node may acknowledge what must last."""
 
-    def epoch(self) -> int:
+    def cell_epoch(self) -> int:
         """That of the node's cell: rises whenever the cell was adopted by another node."""
-
-    def relayed_clients(self) -> int:
-        """Clients here whose session is on another node."""
 
 
 class ClusterCollector(Collector):
@@ -55,12 +52,7 @@ class ClusterCollector(Collector):
                 "1: the node may acknowledge what must last.",
                 int(gauges.lease_held()),
             ),
-            ("emqx_cluster_epoch", "Rises when the node's cell was adopted.", gauges.epoch()),
-            (
-                "emqx_cluster_relayed_clients",
-                "Clients whose session is on another node.",
-                gauges.relayed_clients(),
-            ),
+            ("emqx_cluster_epoch", "Rises when the node's cell was adopted.", gauges.cell_epoch()),
         ):
             yield GaugeMetricFamily(name, text, value)
         links = GaugeMetricFamily(

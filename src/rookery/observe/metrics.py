@@ -72,6 +72,11 @@ COUNTERS: Final = (
         "Messages kept here until another node had them.",
     ),
     ("emqx_messages_from_peers", "messages_from_peers", "Messages told by other nodes."),
+    (
+        "emqx_claims_asked",
+        "claims_asked",
+        "CONNECTs for which other nodes were asked for the session.",
+    ),
     ("emqx_overloads", "overloads", "Times the node became overloaded, or more so."),
     ("emqx_commits", "commits", "Groups of records made durable."),
     ("emqx_commits_failed", "commits_failed", "Groups of records that could not be made durable."),
@@ -103,6 +108,11 @@ GAUGES: Final = (
     ("emqx_retained_bytes", "retained_bytes", "Bytes of retained messages now."),
     ("emqx_queued_messages", "queued_messages", "Messages waiting for sessions now."),
     ("emqx_clients_paced_count", "paced_clients", "Clients not read from now for a rate."),
+    (
+        "emqx_clients_relayed_count",
+        "relayed_clients",
+        "Clients here now whose sessions are on other nodes.",
+    ),
     ("emqx_half_open_count", "half_open", "Connections whose CONNECT has not come yet."),
     (
         "emqx_overload_level",

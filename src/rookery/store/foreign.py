@@ -79,6 +79,8 @@ class ForeignCell:
         if snapshot is not None:
             fetched = await download(snapshot, self._directory)
             mark = await loop.run_in_executor(None, mark_of, fetched)
+            if mark is not None and mark.epoch > self._epoch:
+                raise LogFenced(f"the cell {self._cell} is at epoch {mark.epoch}")
             if mark is not None and (mark.cell, mark.epoch) == (self._cell, self._epoch):
                 fetched.replace(self._image.path)
                 loaded = await loop.run_in_executor(None, self._image.look)

@@ -26,20 +26,19 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
 from rookery.actors.clock import chance
 from rookery.actors.tasks import Tasks
-from rookery.ports import CellLog, Clock, LogFenced, LogUnavailable, Snapshot
+from rookery.ports import CellLog, Clock, LogFenced, LogUnavailable
 from rookery.records import Group, Loaded
-from rookery.records_wire import BEGIN, GROUP, encode_group, split_body
+from rookery.records_wire import GROUP, encode_group, split_body
+from rookery.store.catch_up import CatchUp, in_thread
 from rookery.store.faults import GroupFault, StoreFault
-from rookery.store.image import Image, Mark, is_empty
-from rookery.store.rebuild import OUTDATED, REPLACED
-from rookery.store.replay import RECORDS_AT_A_TIME, Gap, Replay
-from rookery.store.snapshots import download, mark_of, upload
+from rookery.store.image import Image, Mark
+from rookery.store.snapshots import upload
 from rookery.store.tail import PATIENCE_SECONDS, PAUSE_SECONDS, Tail
 
 log: Final = structlog.get_logger("rookery.store")
@@ -49,17 +48,12 @@ SNAPSHOT_BYTES_MIN: Final = 33_554_432
 SNAPSHOT_RETRY_SECONDS: Final = 30.0
 OPEN_PATIENCE_SECONDS: Final = 60.0
 """How long a start waits for a log that does not answer."""
-STALE_SECONDS: Final = 2.0
-"""How long a replica may not know of a record that the leader has; what is not there then was forgotten."""
 IMAGE_PATIENCE_SECONDS: Final = 5.0
 """How long an image that cannot be written is tried."""
 ENCODE_BYTES_MAX: Final = 65_536
 """Groups with more entries than that are encoded in a thread."""
-PROGRESS_SECONDS: Final = 2.0
-"""How often a long start says how far it is."""
 
 Done = Callable[[Exception | None], None]
-T = TypeVar("T")
 
 
 class ReplicatedStore:
@@ -85,23 +79,23 @@ class ReplicatedStore:
         self._cell = cell
         self._epoch = epoch
         self._tell_fenced = fenced
-        self._open_patience_seconds = open_patience_seconds
         self._image_patience_seconds = image_patience_seconds
         self._snapshot_bytes_min = snapshot_bytes_min
         self._image = Image(directory, bytes_max, clock)
         boot = chance() << 30 | chance()
         self._tail = Tail(cell_log, epoch, boot, clock, patience_seconds)
+        self._caught_up = CatchUp(
+            directory, cell_log, self._image, self._tail, cell, epoch, open_patience_seconds
+        )
         self._unsaved_bytes = 0
         """The bytes of the log since the last snapshot."""
         self._snapshot_bytes = 0
         """How large that one is."""
-        self._snapshot_sequence = 0
         self._snapshot_due_at = 0.0
         self._snapshot_problem: str | None = None
         self._snapshot_lock = asyncio.Lock()
         self._snapshot_running = False
         self._log_problem: str | None = None
-        self._set_aside: list[str] = []
         self._stopped: str | None = None
         """Why nothing is committed any more."""
         self._jobs: deque[tuple[Group, Done]] = deque()
@@ -127,200 +121,19 @@ class ReplicatedStore:
         try:
             await loop.run_in_executor(None, self._image.take_directory)
             found = await loop.run_in_executor(None, self._image.look)
-            loaded = await self._caught_up(found)
+            loaded = await self._caught_up.run(found)
         except LogFenced as error:
             await loop.run_in_executor(None, self._image.release)
             raise StoreFault(f"the cell {self._cell} has another owner: {error}") from error
         except BaseException:
             await loop.run_in_executor(None, self._image.release)
             raise
+        self._unsaved_bytes = self._caught_up.unsaved_bytes
+        self._snapshot_bytes = self._caught_up.snapshot_bytes
         self._image.start_reading()
         self._worker_done = asyncio.Event()
         self._tasks.start("replicated-store", self._work())
         return loaded
-
-    async def _caught_up(self, loaded: Loaded | None) -> Loaded:
-        last = await self._asked(self._log.last)
-        snapshot = await self._asked(self._log.snapshot)
-        self._snapshot_bytes = snapshot.size_bytes if snapshot else 0
-        self._snapshot_sequence = snapshot.sequence if snapshot else 0
-        if loaded is not None:
-            loaded = await self._fitting(loaded, last, snapshot)
-        if loaded is not None:
-            try:
-                return await self._followed(loaded, snapshot)
-            except Gap as gap:
-                reason = str(gap)
-                await self._in_thread(lambda: self._image.set_aside(OUTDATED, reason))
-        return await self._followed(await self._rebuilt(snapshot), snapshot)
-
-    async def _fitting(self, loaded: Loaded, last: int, snapshot: Snapshot | None) -> Loaded | None:
-        """The image, where it is a state of this log; else it is set aside."""
-        mark = self._image.mark
-        unused = last == 0 and snapshot is None
-        if mark is None:
-            if unused:
-                # A single node becomes a member: what it has is the beginning of its cell.
-                self._image.mark = Mark(self._cell, self._epoch, 0, 0)
-                return loaded
-            if is_empty(loaded):
-                await self._in_thread(self._image.remove)
-                return None
-            told = "it is a single node's, and the cell has a log already"
-        elif mark.cell == self._cell and mark.epoch < self._epoch:
-            # What it held went to other nodes when they took the cell over.
-            reason = f"it is of epoch {mark.epoch} of the cell, which is at {self._epoch}"
-            await self._in_thread(lambda: self._image.set_aside(OUTDATED, reason))
-            return None
-        elif (mark.cell, mark.epoch) != (self._cell, self._epoch):
-            told = f"it is of epoch {mark.epoch} of the cell {mark.cell}"
-        elif mark.applied > last:
-            told = f"it knows of record {mark.applied}, and the last of the log is {last}"
-        else:
-            return loaded
-        place = await self._in_thread(lambda: self._image.set_aside(REPLACED, told))
-        self._set_aside.append(
-            f"{self._image.path} was not the image of the cell {self._cell} ({told}) and lies now at {place}; "
-            "the node began with what the cell's log has"
-        )
-        return None
-
-    async def _rebuilt(self, snapshot: Snapshot | None) -> Loaded:
-        """An image from the snapshot, or an empty one, where there was none."""
-        if snapshot is not None:
-            log.info("snapshot_fetching", record=snapshot.sequence, size_bytes=snapshot.size_bytes)
-            fetched = await self._asked(lambda: self._fetched(snapshot))
-            mark = await self._in_thread(lambda: mark_of(fetched))
-            if mark is not None and (mark.cell, mark.epoch) == (self._cell, self._epoch):
-                await self._in_thread(lambda: fetched.replace(self._image.path))
-                loaded = await self._in_thread(self._image.look)
-                if loaded is not None:
-                    return loaded
-            await self._in_thread(lambda: fetched.unlink(missing_ok=True))
-            self._snapshot_sequence = 0  # It is of an earlier epoch, or of nobody.
-        return await self._in_thread(lambda: self._image.make(Mark(self._cell, self._epoch, 0, 0)))
-
-    async def _fetched(self, snapshot: Snapshot) -> Path:
-        # The parts of one can be read once.
-        current = await self._log.snapshot() or snapshot
-        return await download(current, self._directory)
-
-    async def _followed(self, loaded: Loaded, snapshot: Snapshot | None) -> Loaded:
-        """Read the log from where the image is to its end, and append that this node has begun."""
-        mark = self._image.mark
-        assert mark is not None
-        self._image.start(asyncio.get_running_loop(), loaded)
-        if mark.applied == 0:
-            await self._must_apply(Group(1), mark)
-            if snapshot is None and not is_empty(loaded):
-                await self._upload()
-        self._unsaved_bytes = mark.unsaved_bytes
-        replay = Replay(self._epoch, mark.applied)
-        applied = await self._replayed(replay)
-        if applied:
-            alive_at = max(loaded.alive_at_wall, replay.wall)
-            loaded = await self._in_thread(self._image.load)
-            loaded.alive_at_wall = alive_at
-        return loaded
-
-    async def _replayed(self, replay: Replay) -> int:
-        """Apply what the log has; the number of groups."""
-        applied = 0
-        patient_until = asyncio.get_running_loop().time() + self._open_patience_seconds
-        while True:
-            last = await self._asked(self._log.last)
-            applied += await self._read_to(replay, last)
-            if replay.sealed is not None:
-                raise LogFenced(f"{replay.sealed} has taken it over")
-            self._tail.counts = replay.confirmable()
-            self._tail.end = replay.end
-            try:
-                await self._tail.append(BEGIN, [self._cell.encode()])
-            except LogFenced:
-                continue  # One more record came before ours.
-            except LogUnavailable as error:
-                if asyncio.get_running_loop().time() >= patient_until:
-                    raise self._unanswered(error) from error
-                continue
-            group = replay.confirm()
-            self._tail.counts = self._tail.end
-            if group is not None:
-                applied += await self._take(group, replay)
-            return applied
-
-    async def _read_to(self, replay: Replay, last: int) -> int:
-        loop = asyncio.get_running_loop()
-        applied = 0
-        begin, told_at = replay.end, loop.time()
-        silent_since = told_at
-        while replay.end < last:
-            records = await self._asked(lambda: self._log.read(replay.end + 1, RECORDS_AT_A_TIME))
-            now = loop.time()
-            if not records:
-                if now < silent_since + STALE_SECONDS:
-                    await asyncio.sleep(PAUSE_SECONDS)
-                    continue
-                self._check_forgotten(replay, last)
-                break
-            silent_since = now
-            for sequence, data in records:
-                group = replay.take(sequence, data)
-                if group is not None:
-                    applied += await self._take(group, replay)
-            if now >= told_at + PROGRESS_SECONDS:
-                told_at = now
-                log.info("log_replaying", record=replay.end - begin, of=last - begin)
-        return applied
-
-    def _check_forgotten(self, replay: Replay, last: int) -> None:
-        """What was forgotten before the cell began anew is nobody's; else it is missing."""
-        if replay.confirmable() or self._snapshot_sequence > replay.end:
-            raise Gap(
-                f"the log of the cell {self._cell} ends with record {last}, and {replay.end + 1} is not there"
-            )
-        replay.end = last
-
-    async def _take(self, group: Group, replay: Replay) -> int:
-        """Put a group of the log into the image."""
-        self._unsaved_bytes += replay.record_bytes
-        replay.record_bytes = 0
-        mark = Mark(self._cell, self._epoch, replay.applied, self._unsaved_bytes)
-        try:
-            await self._must_apply(group, mark)
-        except GroupFault as fault:
-            # It was refused when it was committed, and is the last of its process.
-            log.warning("group_left_out", record=replay.applied, reason=str(fault))
-            return 0
-        return 1
-
-    async def _must_apply(self, group: Group, mark: Mark) -> None:
-        fault = await self._image.apply(group, mark)
-        if fault is not None:
-            raise fault
-
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What the log answers, as soon as it does."""
-        patient_until = asyncio.get_running_loop().time() + self._open_patience_seconds
-        told = False
-        while True:
-            try:
-                return await ask()
-            except LogUnavailable as error:
-                if asyncio.get_running_loop().time() >= patient_until:
-                    raise self._unanswered(error) from error
-                if not told:
-                    told = True
-                    log.warning("log_awaited", cell=self._cell, reason=str(error))
-                await asyncio.sleep(PAUSE_SECONDS * 4)
-
-    def _unanswered(self, error: LogUnavailable) -> StoreFault:
-        return StoreFault(
-            f"the log of the cell {self._cell} does not answer ({error}): a majority of the cluster's servers "
-            "must run and reach each other"
-        )
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(None, work)
 
     # --- Committing -----------------------------------------------------------------------------
 
@@ -383,7 +196,7 @@ class ReplicatedStore:
     async def _encoded(self, group: Group) -> bytes:
         if group.entry_bytes <= ENCODE_BYTES_MAX:
             return encode_group(group)
-        return await self._in_thread(lambda: encode_group(group))
+        return await in_thread(lambda: encode_group(group))
 
     async def _applied(self, group: Group) -> Exception | None:
         """Put what the log has taken into the image; an error where that never works."""
@@ -472,7 +285,11 @@ class ReplicatedStore:
     def problems(self) -> list[str]:
         """What is wrong with the store now."""
         told = (self._stopped, self._log_problem, self._snapshot_problem)
-        return [*self._set_aside, *(each for each in told if each), *self._image.problems()]
+        return [
+            *self._caught_up.set_aside,
+            *(each for each in told if each),
+            *self._image.problems(),
+        ]
 
     def bytes_used(self) -> int:
         """What the image takes on disk, as of the last look, a few seconds ago at most."""
@@ -485,4 +302,4 @@ class ReplicatedStore:
         if self._worker_done is not None:
             await self._worker_done.wait()
         await self._tasks.stop()
-        await self._in_thread(self._image.release)
+        await in_thread(self._image.release)

@@ -115,7 +115,7 @@ async def _written(snapshot: Snapshot, file: BinaryIO) -> tuple[int, int]:
         data, kept = data[:-CRC_BYTES], data[-CRC_BYTES:]
         crc = crc32(data, crc)
         await loop.run_in_executor(None, file.write, data)
-    return crc, int.from_bytes(kept, "big")
+    return crc, int.from_bytes(kept, "big") if len(kept) == CRC_BYTES else -1
 
 
 def _sync(file: BinaryIO) -> None:

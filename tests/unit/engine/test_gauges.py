@@ -32,6 +32,7 @@ def test_what_stands_is_counted():
         "retained_bytes": engine.broker.retained.bytes,
         "queued_messages": 0,
         "paced_clients": 0,
+        "relayed_clients": 0,
         "half_open": 1,
         "overload_level": 0,
         "bans": 0,

@@ -261,3 +261,38 @@ class TestFaults:
         fault = link.fault
         assert fault is not None
         assert (fault.__traceback__, fault.__context__, fault.__cause__) == (None, None, None)
+
+
+class TestStepByStep:
+    def stopped(self, rest: bytes = b"") -> Link:
+        link = Link(SERVER, 1_000, 10)
+        link.stepwise = True
+        packets = link.receive(GREETING[V3_1_1] + rest)
+        assert [type(each) for each in packets] == [Connect]
+        assert link.stopped
+        return link
+
+    def test_nothing_is_decoded_behind_a_packet_until_it_goes_on(self):
+        link = self.stopped(PUBLISH[:3])
+        assert link.receive(PUBLISH[3:]) == []
+        assert link.receive(PUBLISH) == []
+        assert len(link.go_on()) == 2
+        assert not link.stopped
+        assert len(link.receive(PUBLISH)) == 1
+
+    def test_it_stops_again_behind_the_next(self):
+        link = self.stopped(b"\xc0\0" + PUBLISH)
+        assert [type(each) for each in link.go_on()] == [PingReq]
+        link.stepwise = False
+        assert [type(each) for each in link.go_on()] == [Publish]
+
+    def test_the_rest_may_be_for_somebody_else(self):
+        link = self.stopped(PUBLISH + PUBLISH[:2])
+        link.receive(PUBLISH[2:])
+        assert link.take_rest() == PUBLISH * 2
+        assert link.take_rest() == b""
+
+    def test_who_takes_it_begins_behind_the_connect(self):
+        link = Link(SERVER, 1_000, 10)
+        link.establish(V3_1_1)
+        assert [type(each) for each in link.receive(PUBLISH)] == [Publish]

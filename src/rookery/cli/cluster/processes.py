@@ -78,8 +78,6 @@ def start_node(config: Path, log: Path, overrides: Sequence[str]) -> Process:
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,
-        setsigmask=(),
-        setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
     )
     # A child that ended at once still is there until it is waited for.
     stat = Path(f"/proc/{pid}/stat").read_text()

@@ -162,7 +162,7 @@ def faults_told() -> Iterator[None]:
         yield
     except PlanFault as fault:
         raise typer.BadParameter(str(fault)) from None
-    except (FolderFault, StartFault) as fault:
+    except (FolderFault, StartFault, OSError) as fault:
         typer.echo(f"rookery: {fault}", err=True)
         raise typer.Exit(1) from None
 
@@ -217,30 +217,39 @@ def _run(
     with Signals() as signals, _Progress(len(plans)) as progress:
         supervisor = Supervisor(folder, plans, overrides, monotonic, progress.tell)
         supervisor.myself = None if detach else process_of(os.getpid())
-        deadline = monotonic() + seconds_max
         try:
             supervisor.start()
-            while not supervisor.all_ready and not signals.stops:
-                if monotonic() >= deadline:
-                    raise StartFault(f"within {seconds_max:g} s:\n{supervisor.missing()}")
+            _wait_until_ready(supervisor, signals, progress, monotonic() + seconds_max)
+            if not signals.stops:
+                typer.echo(_table(folder, supervisor))
+                if detach:
+                    typer.echo(f"stop them with: rookery cluster down --directory {folder.path}")
+                    return True
+                typer.echo("Ctrl-C stops all nodes")
+            while not signals.stops:
                 supervisor.step()
-                progress.show(supervisor)
-                signals.wait(STARTING_STEP_SECONDS)
-        except StartFault:
+                signals.wait(STEP_SECONDS)
+        except (StartFault, OSError):  # A full disk, or nobody who reads what is written here.
             progress.end()
             supervisor.stop(lambda: signals.stops > 0)
             raise
-        progress.end()
-        if not signals.stops:
-            typer.echo(_table(folder, supervisor))
-            if detach:
-                typer.echo(f"stop them with: rookery cluster down --directory {folder.path}")
-                return True
-            typer.echo("Ctrl-C stops all nodes")
-        while not signals.stops:
-            supervisor.step()
-            signals.wait(STEP_SECONDS)
         return _stopped(supervisor, signals)
+
+
+def _wait_until_ready(
+    supervisor: Supervisor, signals: Signals, progress: _Progress, deadline: float
+) -> None:
+    from rookery.actors.clock import SystemClock
+    from rookery.cli.cluster.supervisor import StartFault
+
+    monotonic = SystemClock().monotonic
+    while not supervisor.all_ready and not signals.stops:
+        if monotonic() >= deadline:
+            raise StartFault(f"the time is up\n{supervisor.missing()}")
+        supervisor.step()
+        progress.show(supervisor)
+        signals.wait(STARTING_STEP_SECONDS)
+    progress.end()
 
 
 def _stopped(supervisor: Supervisor, signals: Signals) -> bool:

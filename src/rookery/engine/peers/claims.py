@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from rookery.engine.client_link import ADMITTING, ClientLink
 from rookery.engine.committer import Waiter
 from rookery.engine.elsewhere import Elsewhere
-from rookery.engine.mountpoints import label_of
+from rookery.engine.mountpoints import label_of, session_key
 from rookery.engine.peers.items import CLAIM, CLAIMED, item, u64_at
 from rookery.engine.peers.remote_node import RemoteNode
 from rookery.engine.stats import END_TAKEOVER
@@ -100,6 +100,8 @@ class Claims(Waiter):
         self._number: int = 0
         self._again: list[Question] = []
         """Questions that are answered at the end of this turn."""
+        self._closed: list[Question] = []
+        """Questions about sessions here, while this node lets nobody have them."""
         self._removing: list[Question] = []
         """Questions whose answer waits until a removal is durable."""
 
@@ -121,6 +123,16 @@ class Claims(Waiter):
         client.stage = ADMITTING
         self._ask_all(claim)
         return True
+
+    def again(self, client: ClientLink, connect: Connect, admitted: Admitted) -> None:
+        """The session that a client was to resume has ended, or gone elsewhere, before it could."""
+        key = session_key(admitted.mountpoint, admitted.principal.client_id)
+        admission = self._hub.broker.admission
+        if key in self._pending:
+            text = "another CONNECT with its client id came meanwhile"
+            admission.refuse_claim(client, ReasonCode.SERVER_UNAVAILABLE, text)
+        elif not self.begin(client, connect, admitted, key):
+            admission.claimed(client, connect, admitted)
 
     def _ask_all(self, claim: Claim) -> None:
         """Ask every member; what any answered before counts no more."""
@@ -177,9 +189,7 @@ class Claims(Waiter):
         if owner is None:
             broker.admission.claimed(client, claim.connect, claim.admitted)
         else:
-            broker.admission.refuse_claim(
-                client, ReasonCode.USE_ANOTHER_SERVER, f"its session is on node {owner.node_id}"
-            )
+            self._hub.relays.start(client, claim.connect, claim.admitted, owner)
 
     def _end(self, claim: Claim) -> None:
         """It is through, or given up: the next one's turn, once what it led to is done."""
@@ -233,6 +243,12 @@ class Claims(Waiter):
             return
         broker = self._hub.broker
         actor = broker.registry.actors.get(question.key)
+        if actor is not None and actor.is_over(broker.now):
+            broker.registry.expire(actor)
+            actor = None
+        if actor is not None and broker.closed_for:
+            self._closed.append(question)
+            return
         if actor is not None:
             if actor.session.durable and not question.clean_start:
                 self._answer(question, OWNED)
@@ -280,6 +296,9 @@ class Claims(Waiter):
 
     def end_turn(self) -> None:
         """Answer what was put off and may be answered now."""
+        if self._closed and not self._hub.broker.closed_for:
+            self._again.extend(self._closed)
+            self._closed.clear()
         if self._again:
             again = self._again
             self._again = []
@@ -288,20 +307,18 @@ class Claims(Waiter):
 
     def link_up(self, node: RemoteNode) -> None:
         """Ask a node whose link is up, as if it had never been asked."""
-        for claim in list(self._pending.values()):
-            claim.answers.pop(node.node_id, None)
-            if node.member:
+        if node.member:
+            for claim in self._pending.values():
                 self._ask(claim, node)
 
     def link_down(self, node: RemoteNode) -> None:
         """What a node answered is worth nothing any more; what it asked it asks again."""
         for claim in list(self._pending.values()):
             claim.answers.pop(node.node_id, None)
-            claim.put_off = [each for each in claim.put_off if each.node is not node]
             self._settle(claim)
 
-    def member_left(self) -> None:
-        """Somebody may have its sessions now who said before that they have none."""
+    def members_changed(self) -> None:
+        """Who is one now must be asked; and another node may have now what one had that is none any more."""
         for claim in list(self._pending.values()):
             self._ask_all(claim)
             self._settle(claim)

@@ -173,6 +173,7 @@ class Departed:
         if present is not None and present.epoch <= epoch:
             if present.link is not None:
                 present.down()
+                hub.relays.link_down(present)
             self.leave(present)
         for node in self.nodes:
             if node.node_id == cell and node.epoch <= epoch and not node.adopted_here:
@@ -180,7 +181,7 @@ class Departed:
                 self._go_to(node, name)
                 self._note(node, name)
         if present is not None and present.departed:
-            hub.claims.member_left()
+            hub.claims.members_changed()
         hub.broker.request_turn()
 
     def _go_to(self, node: RemoteNode, adopter: str) -> None:

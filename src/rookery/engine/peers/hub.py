@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Final
 from rookery.engine.committer import Waiter
 from rookery.engine.peers.claims import Claims
 from rookery.engine.peers.departed import Departed
-from rookery.engine.peers.items import ACK, Item, ack_item, items_of, u64_at
+from rookery.engine.peers.items import ACK, CLIENTS, Item, ack_item, item, items_of, u64_at
 from rookery.engine.peers.marks import Marks
 from rookery.engine.peers.receiving import Receiving
+from rookery.engine.peers.relay import Relays
 from rookery.engine.peers.remote_node import PEER_FACT, RemoteNode
 from rookery.engine.peers.routes import Routes
 from rookery.engine.peers.stamps import Stamps
 from rookery.engine.peers.syncing import Syncing
-from rookery.engine.stats import END_INTERNAL
+from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN
 from rookery.message import Message
 from rookery.mqtt.errors import PeerFault
 from rookery.mqtt.types import ReasonCode
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from rookery.engine.client_link import ClientLink
 
 NO_TARGETS: Final[tuple[int, ...]] = ()
+CLIENTS_SECONDS: Final = 1.0
+"""How often the number of clients is told, if it has changed."""
 CLEARED_MAX: Final = 100_000
 NOT_KEPT: Final = "another node could not be reached, and nothing could be kept for it"
 
@@ -58,9 +61,12 @@ class Hub(PeerEvents, Waiter):
         """By topic name: the stamp with which its retained message was cleared, for the last ones."""
         self.receiving = Receiving(self)
         self.claims = Claims(self)
+        self.relays = Relays(self)
         self._members_known: bool = False
         self._numbers: dict[int, RemoteNode] = {}
         self._promised: bool = False
+        self._clients_told: int = 0
+        self._clients_told_at: float = 0.0
         self._waiters: dict[int, list[ClientLink]] = {}
         self._incoming: deque[tuple[RemoteNode, PeerLink, Item]] = deque()
         self._entry_of: Message | None = None
@@ -91,14 +97,14 @@ class Hub(PeerEvents, Waiter):
         for node_id in node_ids:
             if node_id != self.node_id:
                 self.node(node_id)
-        left = False
+        changed = False
         for node in self.nodes.values():
             member = node.node_id in node_ids
-            left |= node.member and not member
+            changed |= node.member != member
             node.member = member
-        if left:
+        if changed:
             self.broker.read_clock()
-            self.claims.member_left()
+            self.claims.members_changed()
         self.broker.request_turn()
 
     def number_of(self, node: RemoteNode) -> int:
@@ -206,17 +212,22 @@ class Hub(PeerEvents, Waiter):
         """A link to a peer is open."""
         node = self.node(node_id)
         if node.link is not None:
-            node.down()
+            self.peer_down(node_id, "another link took its place")
+        self.broker.read_clock()
         epoch = epoch_of(boot)
-        if node.epoch and epoch > node.epoch:
+        adopted = node.epoch > 0 and epoch > node.epoch
+        if adopted:
             self.departed.leave(node)  # Its cell was adopted meanwhile.
             node = self.node(node_id)
         node.epoch = epoch
         node.up(link)
         node.put(self.departed.holding())
+        node.put(item(CLIENTS, self._clients_told.to_bytes(8, "big")))
         if not self._members_known:
             node.member = True
         self.claims.link_up(node)
+        if adopted:
+            self.claims.members_changed()
         self.routes.link_changed(node)
         self.syncing.begin(node)
         self.broker.request_turn()
@@ -229,6 +240,7 @@ class Hub(PeerEvents, Waiter):
             node.down()
             if not self._members_known:
                 node.member = False
+            self.relays.link_down(node)
             self.claims.link_down(node)
             for other in self.adopted_by(node):
                 other.take_back_kept()
@@ -243,11 +255,16 @@ class Hub(PeerEvents, Waiter):
             return
         try:
             for frame in frames:
-                for item in items_of(frame):
-                    self._incoming.append((node, link, item))
+                for each in items_of(frame):
+                    self._incoming.append((node, link, each))
         except PeerFault as fault:
             link.close(f"a frame makes no sense: {fault.text}")
         self.broker.request_turn()
+
+    def drain(self, reason_code: ReasonCode) -> None:
+        """Send the clients away that no session here has: the node is shutting down."""
+        self.claims.drain()
+        self.relays.send_away(self.relays.count, reason_code, END_SHUTDOWN)
 
     def adopted_by(self, node: RemoteNode) -> list[RemoteNode]:
         """The nodes whose cells this one has adopted, while anything is kept for them."""
@@ -255,26 +272,27 @@ class Hub(PeerEvents, Waiter):
 
     def begin_turn(self) -> None:
         """Work off what came, as far as this turn has room."""
+        self.relays.begin_turn()
         incoming = self._incoming
         broker = self.broker
         while incoming and not broker.turn_is_full():
-            node, link, item = incoming.popleft()
+            node, link, each = incoming.popleft()
             if node.link is not link:
                 continue  # It was not acknowledged, so it comes again.
             try:
-                self._take(node, item)
+                self._take(node, each)
             except (PeerFault, IndexError) as fault:
                 link.close(f"an item makes no sense: {fault}")
         if incoming:
             broker.request_turn()
         self.syncing.go_on()
 
-    def _take(self, node: RemoteNode, item: Item) -> None:
-        if item.kind == ACK:
-            node.acknowledge(u64_at(item.body, 0))
+    def _take(self, node: RemoteNode, told: Item) -> None:
+        if told.kind == ACK:
+            node.acknowledge(u64_at(told.body, 0))
             return
         node.received += 1
-        group = self.receiving.take(node, item)
+        group = self.receiving.take(node, told)
         node.unfinished.append((node.received, group))
         if group > self.broker.committer.durable:
             self.broker.committer.wait(group, self)
@@ -282,6 +300,9 @@ class Hub(PeerEvents, Waiter):
     def end_turn(self) -> None:
         """Tell every peer what this turn has for it, and what of its own is done."""
         self.claims.end_turn()
+        if self.broker.now >= self._clients_told_at + CLIENTS_SECONDS:
+            self._tell_clients()
+        self.relays.end_turn()
         self.routes.announce()
         for node in (*self.nodes.values(), *self.departed.nodes):
             if node.owed.backlog.count:
@@ -333,6 +354,21 @@ class Hub(PeerEvents, Waiter):
         return sorted(
             [name for name, node in self.nodes.items() if node.member and not node.synced]
         )
+
+    def clients_elsewhere(self) -> list[int]:
+        """How many clients each linked node has."""
+        return [node.clients for node in self.nodes.values() if node.link is not None]
+
+    def _tell_clients(self) -> None:
+        self._clients_told_at = self.broker.now
+        attached = self.broker.registry.attached
+        if attached == self._clients_told:
+            return
+        self._clients_told = attached
+        data = item(CLIENTS, attached.to_bytes(8, "big"))
+        for node in self.nodes.values():
+            if node.link is not None:
+                node.put(data)
 
     def waiting_items(self) -> int:
         """How many items peers have not acknowledged."""

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from rookery.engine.own_messages import copy_of
 from rookery.engine.peers.bequests import Bequests
 from rookery.engine.peers.facts import Inheritance, adopting_fact
 from rookery.engine.peers.slices import Slices
-from rookery.engine.publishing import NO_TARGETS, NOBODY, copy_of
+from rookery.engine.publishing import NO_TARGETS, NOBODY
 from rookery.engine.recovery import (
     decoded,
     principal_of,

@@ -41,6 +41,9 @@ HOLDING: Final = 11
 SWITCHED: Final = 12
 """What was published before this for an adopted cell (text) its node has kept for it; from now on routes say it."""
 
+CLIENTS: Final = 13
+"""How many clients the sender has: a u64."""
+
 HEADER_BYTES: Final = 5
 
 

@@ -8,10 +8,12 @@ from rookery.engine.peers.items import (
     ADOPTED,
     CLAIM,
     CLAIMED,
+    CLIENTS,
     HANDED,
     HOLDING,
     KEPT,
     PUBLISH,
+    RELAY,
     RETAINED,
     ROUTE,
     SWITCHED,
@@ -65,11 +67,15 @@ class Receiving:
             self._hub.departed.adopted(cell, u64_at(rest, 0), node)
         elif kind == HOLDING:
             self._hub.departed.holds(node, item.body)
+        elif kind == CLIENTS:
+            node.clients = u64_at(item.body, 0)
         elif kind == SWITCHED:
             node.asleep.discard(text_of(item.body)[0])
         elif kind == SYNCED:
             node.synced = True
             self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))
+        elif kind == RELAY:
+            self._hub.relays.take(node, item.body)
         elif kind == CLAIM:
             self._hub.claims.asked(node, item.body)
         elif kind == CLAIMED:

@@ -83,6 +83,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.adopter: RemoteNode | None = None
         """Who has adopted its cell and gets what is kept for it; ``None`` is not known, or ourselves."""
         self.adopted_here: bool = False
+        self.clients: int = 0
+        """How many clients it has, as it last said."""
         self.asleep: set[str] = set()
         """Cells we have adopted of which it keeps messages itself: what it tells is not for their sessions."""
         self._told: deque[Told] = deque()

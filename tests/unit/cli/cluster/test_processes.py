@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from rookery.cli.cluster.processes import (
     Process,
     ended,
@@ -118,20 +116,15 @@ def test_a_node_that_cannot_start_says_why_in_its_log(tmp_path: Path):
     assert "absent.yaml" in text and "limits.x" in text
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_node_takes_signals_that_its_starter_ignores(tmp_path: Path, signum: signal.Signals):
+def test_a_node_has_a_session_of_its_own_and_ends_in_good_order(tmp_path: Path):
     (tmp_path / "rookery.yaml").write_text(
         "listeners: [{type: tcp, host: 127.0.0.1, port: 0}]\nmetrics: {enabled: false}\n"
     )
-    before = signal.signal(signum, signal.SIG_IGN)
-    try:
-        process = start_node(tmp_path / "rookery.yaml", tmp_path / "node.log", [])
-    finally:
-        signal.signal(signum, before)
+    process = start_node(tmp_path / "rookery.yaml", tmp_path / "node.log", [])
     while "configured by" not in (tmp_path / "node.log").read_text():
         assert is_running(process)
         time.sleep(0.02)
     assert os.getsid(process.pid) == process.pid
-    os.kill(process.pid, signum)
+    os.kill(process.pid, signal.SIGTERM)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert ended(process) == "exit code 0"

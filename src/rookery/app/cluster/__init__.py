@@ -1,0 +1,1 @@
+"""One node's part in a cluster, put together."""

@@ -1,0 +1,104 @@
+"""What a cluster tells of itself on the metrics port, and does on request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from rookery.observe.cluster import ClusterRefusal
+
+if TYPE_CHECKING:
+    from rookery.app.cluster.runtime import ClusterRuntime
+
+log: Final = structlog.get_logger("rookery.app")
+
+CLIENTS_PER_SECOND: Final = 500
+STEP_SECONDS: Final = 0.1
+EVACUATED: Final = "this node is being emptied: clients go to another one"
+
+
+class ClusterDesk:
+    """``rookery.observe.cluster.ClusterAdmin`` of one node."""
+
+    def __init__(self, runtime: ClusterRuntime) -> None:
+        self._runtime = runtime
+
+    def status(self) -> dict[str, Any]:
+        """The state of this node and of the others as it sees them."""
+        runtime = self._runtime
+        broker = runtime.broker
+        return {
+            "node_id": runtime.node_id,
+            "name": runtime.name,
+            "state": runtime.state,
+            "epoch": runtime.epoch,
+            "ready": runtime.ready,
+            "members": [
+                {
+                    "node_id": record.node_id,
+                    "address": record.address,
+                    "state": record.state,
+                    "epoch": record.epoch,
+                    "link": "up" if runtime.is_reached(record.node_id) else "down",
+                }
+                for record in runtime.records()
+            ],
+            "sessions": len(broker.registry.actors),
+            "clients": broker.registry.attached,
+            "routes": broker.router.filter_count,
+        }
+
+    async def act(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Do something on the operator's request."""
+        if action == "evacuate":
+            return await self._evacuate()
+        if action == "leave":
+            done = await self._evacuate()
+            self._runtime.leave()
+            return {**done, "state": "leaving"}
+        if action == "rebalance":
+            return await self._rebalance()
+        return self._force_leave(str(arguments.get("node_id", "")))
+
+    async def _evacuate(self) -> dict[str, Any]:
+        """Send all clients to other nodes, not all at once, and let nobody in."""
+        runtime = self._runtime
+        if runtime.broker.other_server is None:
+            raise ClusterRefusal("there is no other node that clients could go to")
+        runtime.broker.closed_for = EVACUATED
+        sent = await self._send_away(runtime.broker.registry.attached)
+        return {"node_id": runtime.node_id, "clients_sent_away": sent}
+
+    async def _rebalance(self) -> dict[str, Any]:
+        """Send away what this node has beyond its even part of the clients."""
+        runtime = self._runtime
+        attached = runtime.broker.registry.attached
+        counts = runtime.hub.clients_elsewhere()
+        even = (attached + sum(counts)) // (len(counts) + 1)
+        sent = await self._send_away(max(0, attached - even))
+        return {"node_id": runtime.node_id, "clients_sent_away": sent, "even_part": even}
+
+    async def _send_away(self, count: int) -> int:
+        broker = self._runtime.broker
+        sent = 0
+        while sent < count:
+            step = min(count - sent, int(CLIENTS_PER_SECOND * STEP_SECONDS))
+            done = broker.send_away(step)
+            if done == 0:
+                break
+            sent += done
+            await asyncio.sleep(STEP_SECONDS)
+        return sent
+
+    def _force_leave(self, node_id: str) -> dict[str, Any]:
+        """Say what becomes of a node that will not come back: others take its cell by themselves."""
+        runtime = self._runtime
+        known = {record.node_id: record for record in runtime.records()}
+        if node_id == runtime.node_id or runtime.is_living(node_id):
+            raise ClusterRefusal(f"{node_id} is alive: have it leave, with 'rookery cluster leave'")
+        record = known.get(node_id)
+        if record is None:
+            return {"node_id": node_id, "state": "adopted"}
+        return {"node_id": node_id, "state": "adopting", "epoch": record.epoch}
