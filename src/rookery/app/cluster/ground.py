@@ -23,6 +23,7 @@ from rookery.cluster.nats_server import NatsServer
 from rookery.cluster.registers import Registers
 from rookery.cluster.streams import ensure_streams
 from rookery.config.cluster import advertised, host_of
+from rookery.ports import LogUnavailable
 
 if TYPE_CHECKING:
     from rookery.config.models import Config
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 log: Final = structlog.get_logger("rookery.app")
 
 NATS_DIRECTORY: Final = "nats"
+AGAIN_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 2.0
 """How often other nodes are looked up as long as too few are found."""
 LOCAL_SECRET: Final = "loopback only"  # noqa: S105 - what stands in where no secret is needed
@@ -102,7 +104,15 @@ class Ground:
         )
 
     async def _empty(self) -> None:
-        await self.cell_log.empty()
+        """Let go of what another node has adopted, as soon as the log has a leader to do it."""
+        while True:
+            try:
+                await self.cell_log.empty()
+            except LogUnavailable as fault:
+                log.info("log_not_emptied", reason=str(fault))
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                return
 
     async def _routes(self) -> tuple[str, ...]:
         """Where the other NATS servers are; those that are looked up are waited for."""

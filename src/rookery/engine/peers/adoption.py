@@ -52,6 +52,8 @@ class Summary:
         """Those still to come when the node died."""
         self.damaged: int = importer.damaged
         """Entries of the other log that could not be read."""
+        self.passed_on: int = 0
+        """Messages that it still kept for other nodes, or for us."""
         self.doubles: int = 0
         """Sessions whose client had one here already: that one stayed."""
 
@@ -98,6 +100,8 @@ class Adoption:
             if not adopted:
                 await self._give_up()
         summary = Summary(self._cell, self._epoch, self._importer)
+        if self._bequests is not None:
+            summary.passed_on = self._bequests.passed_on
         for actor in self._importer.sessions:
             if not actor.dormant and not actor.ended:
                 await self._settle(actor)

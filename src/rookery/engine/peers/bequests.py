@@ -107,8 +107,6 @@ class Bequests:
         self.passed_on += 1
         if cell == hub.node_id:
             self._take_ourselves(entry, origin, number)
-        elif hub.departed.is_here(cell, epoch):
-            hub.departed.handed(cell, origin, number, entry)
         elif bequest.adopter or hub.departed.is_gone(cell, epoch):
             stand_in = hub.departed.stand_in(cell, epoch, bequest.adopter)
             return stand_in.keep_from(entry, origin, number)

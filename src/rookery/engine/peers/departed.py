@@ -64,10 +64,6 @@ class Departed:
         """Whether the sessions that a cell had in an epoch are with another node."""
         return epoch <= self._gone.get(cell, -1)
 
-    def is_here(self, cell: str, epoch: int) -> bool:
-        """Whether we have adopted the sessions that a cell had in an epoch."""
-        return epoch <= self._here.get(cell, -1)
-
     def stand_in(self, cell: str, epoch: int, adopter: str) -> RemoteNode:
         """The node for which messages are kept that a cell should have had before it was adopted.
 

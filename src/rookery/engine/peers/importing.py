@@ -3,8 +3,8 @@
 Numbers and positions of the other cell mean nothing here. Each session gets a new number, and its rows are written
 anew. The other log is read once, in order, and matched against the other cell's subscriptions as its own recovery
 would. What somebody is still owed is put into our log, in the same order, and there it names whom it is owed to:
-our other sessions had their copy when it was published. Where a subscription that began later would give a
-message another QoS on our next recovery, the entry is written with the QoS that it is owed with.
+our other sessions had their copy when it was published. It is written with the QoS that it is owed with, so that no
+subscription which began later, there or here, raises that on our next recovery.
 
 Retained messages are taken over at once, unless this node has a later one: they belong to all nodes.
 All else is provisional: facts name the sessions, and a recovery that finds them removes these.
@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from rookery.engine.own_messages import copy_of
 from rookery.engine.peers.bequests import Bequests
 from rookery.engine.peers.facts import Inheritance, adopting_fact
+from rookery.engine.peers.heirs import lowered_to
 from rookery.engine.peers.slices import Slices
 from rookery.engine.publishing import NO_TARGETS, NOBODY
 from rookery.engine.recovery import (
@@ -95,7 +95,7 @@ class Due:
         self.imported = imported
         self.qos = qos
         self.entry_qos = entry_qos
-        """The QoS from which its subscriptions of now make the one above."""
+        """The QoS it is written with: that which it is owed with, whatever its subscriptions become."""
         self.retain = retain
         self.share = share
         self.row: OutboundRow | None = None
@@ -305,8 +305,7 @@ class Importer:
                 await self._tell_begun(message, begun, apart)
                 await self._tell(message, owed, position)
             else:
-                lowered = copy_of(message)
-                lowered.qos = entry_qos
+                lowered = lowered_to(entry_qos, message)
                 self._append(lowered, entry, owed, 0)
                 await self._tell(lowered, owed, position)
 
@@ -336,16 +335,14 @@ class Importer:
         if recipient is None:
             return None
         actor = imported.actor
-        qos = min(message.qos, recipient.qos_max)
-        entry_qos = message.qos
+        qos_max = recipient.qos_max
         if heirs is None and message.position < imported.began:
-            held = min(message.qos, qos_max_of(actor, message))
-            if held < qos:
-                qos = entry_qos = held
+            qos_max = min(qos_max, qos_max_of(actor, message))
+        qos = min(message.qos, qos_max)
         if not qos or imported.was_finished(message.position) or not actor.durable:
             return None
         retain = message.retain and recipient.retain_as_published
-        return Due(imported, qos, entry_qos, retain, "")
+        return Due(imported, qos, qos, retain, "")
 
     def _due_of_target(self, number: int, message: Message, share: str) -> Due | None:
         imported = self._by_foreign.get(number)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rookery.engine.peers.adoption import Summary
 from rookery.mqtt.packets import PubComp, PubRec
 from tests.support.adopting import adopt, survivor_of
 from tests.support.engine import FakeStore, publish
@@ -27,10 +28,10 @@ def kill(cluster: Cluster, name: str = "a") -> FakeStore:
     return survivor_of(cluster.stores[name])
 
 
-def adopted(cluster: Cluster, dead: FakeStore, by: str = "b", cell: str = "a") -> None:
+def adopted(cluster: Cluster, dead: FakeStore, by: str = "b", cell: str = "a") -> Summary:
     engine = cluster.engines[by]
     hub = hub_of(engine)
-    adopt(
+    summary = adopt(
         engine,
         dead,
         cell,
@@ -38,6 +39,7 @@ def adopted(cluster: Cluster, dead: FakeStore, by: str = "b", cell: str = "a") -
         epoch=EPOCH,
     )
     cluster.settle()
+    return summary
 
 
 def payloads(cluster: Cluster, node: str, client_id: str) -> list[bytes]:
@@ -103,6 +105,30 @@ class TestWhatItKeptForAnother:
         adopted(cluster, kill(cluster))
         adopted(cluster, kill(cluster, "b"), "c", "b")
         assert payloads(cluster, "c", "far") == [b"1"]
+
+    def test_is_known_by_its_first_number_however_often_it_is_passed_on(self):
+        cluster = four(("c", "far"))
+        for n in range(9):
+            cluster.engines["b"].publish_kept(f"{n}")  # Its positions are others.
+        cluster.settle()
+        cluster.cut("a", "c")
+        published(cluster, b"1")
+        cluster.cut("b", "c")
+        adopted(cluster, kill(cluster))
+        kept = survivor_of(cluster.stores["b"])
+        cluster.join("b", "c")
+        cluster.settle()
+        kill(cluster, "b")
+        assert adopted(cluster, kept, "d", "b").passed_on == 1
+        assert payloads(cluster, "c", "far") == [b"1"]
+
+    def test_is_not_passed_on_when_it_was_acknowledged(self):
+        cluster = four(("c", "far"), ("a", "keeps the block"))
+        published(cluster, b"1", b"2")
+        cluster.engines["a"].wait(1)
+        dead = kill(cluster)
+        assert adopted(cluster, dead).passed_on == 0
+        assert payloads(cluster, "c", "far") == [b"1", b"2"]
 
     def test_reaches_the_adopters_own_sessions(self):
         cluster = four(("b", "near"))
@@ -171,6 +197,7 @@ def test_what_others_keep_for_its_sessions_does_not_come_to_them_twice():
     writer.engine.turn((writer, writer.encode(publish("t", b"1", 2, packet_id=1))))
     cluster.settle(lambda link: (link.source, link.target) != ("a", "c"))
     assert not hub_of(cluster.engines["c"]).nodes["a"].is_idle()
+    cluster.cut("a", "c")
     adopted(cluster, kill(cluster))
     published(cluster, b"2", node="c")
     assert payloads(cluster, "b", "reader") == [b"1", b"2"]
@@ -214,6 +241,26 @@ class TestRetained:
         adopted(cluster, kill(cluster))
         for node in ("b", "c"):
             assert self.retained(cluster, node) == ["PUBLISH t=new q1 #1 retain"]
+
+    def test_one_that_it_alone_has_made_durable_is_told(self):
+        cluster = four()
+        published(cluster, b"old", node="b", retain=True)
+        cluster.clock.now += 1
+        writer = cluster.connect("a", "writer")
+        writer.engine.turn(
+            (writer, writer.encode(publish("t", b"new", 1, packet_id=1, retain=True)))
+        )
+        writer.engine.settle()
+        dead = survivor_of(cluster.stores["a"])
+        for ends, link in cluster.links.items():
+            if ends[0] == "a":
+                link.frames.clear()
+        cluster.kill("a")
+        adopted(cluster, dead)
+        for node in ("b", "c"):
+            assert self.retained(cluster, node) == ["PUBLISH t=new q1 #1 retain"]
+        cluster.engines["b"].wait(1)
+        assert len(cluster.stores["b"].content.blocks) == 1, "of the one before nothing is left"
 
     def test_one_that_was_cleared_meanwhile_does_not_come_back(self):
         cluster = four()

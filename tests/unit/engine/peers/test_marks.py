@@ -52,3 +52,9 @@ def test_an_origin_that_begins_anew_is_forgotten():
     engine.wait(2)
     engine.complete_all()
     assert store.content.facts == {}
+    marks.note("a/1", 1)
+    engine.turn()
+    engine.complete(OSError("full"))
+    engine.wait(2)
+    engine.complete_all()
+    assert store.content.facts == {}
