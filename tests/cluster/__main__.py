@@ -177,7 +177,9 @@ def show(outcome: Outcome, arguments: argparse.Namespace) -> None:
                 "      "
                 + log.read_text(errors="replace")[-LOG_BYTES_MAX:].replace("\n", "\n      ")
             )
-        tell(f"  Logs and data: {outcome.directory}\n  Again: {again(outcome, arguments)}")
+        tell(
+            f"  Logs, data and all that clients saw (history.jsonl): {outcome.directory}\n  Again: {again(outcome, arguments)}"
+        )
     tell("")
 
 

@@ -38,8 +38,9 @@ from tests.support.ledger import Stream, named_in, payload_of
 SESSION_SECONDS: Final = 86_400
 OPEN_SECONDS_MAX: Final = 1.0
 """How long a node may take to accept a connection."""
-GREETING_SECONDS_MAX: Final = 3.0
-"""How long it may take to answer CONNECT."""
+GREETING_SECONDS: Final = (1.0, 5.0)
+"""How long it may take to answer CONNECT: clients are of different patience, and what one leaves behind that gave
+up is seen by the next one of its name."""
 RETRY_SECONDS: Final = (0.02, 0.1, 0.2, 0.4, 0.6)
 """How long a client waits before it tries the next node; the last one again and again."""
 PACKET_ID_MAX: Final = 65_535
@@ -288,7 +289,7 @@ class Client:
             return type(error).__name__
         wire.put(self._greeting())
         try:
-            async with asyncio.timeout(GREETING_SECONDS_MAX):
+            async with asyncio.timeout(self._chance.uniform(*GREETING_SECONDS)):
                 connack = await asyncio.shield(wire.greeted)
         except TimeoutError:
             wire.abort("no CONNACK")
@@ -532,6 +533,18 @@ class Mortal(Client):
         history.last_wills[self.name] = LastWill(
             self.name, self._sending.stream.topic, wire.node, self.world.now()
         )
+
+    def detached(self, wire: Wire) -> None:
+        super().detached(wire)
+        will = self.world.history.last_wills.get(self.name)
+        if (
+            will is not None
+            and wire.life is not None
+            and will.died_at is None
+            and not self._stopped
+        ):
+            # Whoever ended the link, its client said no goodbye.
+            will.died_at = self.world.now()
 
     def ends_for_good(self) -> bool:
         return True

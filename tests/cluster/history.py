@@ -6,6 +6,8 @@ stream and its number (``tests.support.ledger``), and its payload says so, so th
 whatever way it came.
 """
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -226,6 +228,39 @@ class History:
             if owed and sending.key not in self.seen.get(session, ()):
                 missing.add(session)
         return missing
+
+    def lines(self) -> Iterator[str]:
+        """All of it as JSON lines in the order of time, for who looks into a run that failed."""
+        events: list[tuple[float, dict[str, object]]] = []
+        for sending in self.messages.values():
+            named = {"stream": "/".join(map(str, sending.stream)), "number": sending.number}
+            events.append((sending.sent_at, {"event": "sent", "node": sending.node, **named}))
+            events += [(at, {"event": "resent", **named}) for at in sending.resent_at]
+            if sending.acknowledged_at is not None:
+                by = {"event": "acknowledged", "node": sending.acknowledged_by}
+                events.append((sending.acknowledged_at, {**by, **named}))
+        for session, arrivals in self.arrivals.items():
+            for each in arrivals:
+                arrival = {"event": "arrived", "session": session, **each._asdict()}
+                events.append((each.at, {**arrival, "stream": "/".join(map(str, each.stream))}))
+        for life in self.lives:
+            link = {"client": life.client, "node": life.node, "life": life.serial}
+            opened = {"event": "link opened", **link, "present": life.session_present}
+            events.append((life.opened_at, opened))
+            if life.ended_at is not None:
+                events.append((life.ended_at, {"event": "link ended", **link, "why": life.end}))
+        events += [(each.at, {"event": "refused", **each._asdict()}) for each in self.refusals]
+        for fault in self.faults:
+            for what, at in (
+                ("began", fault.began_at),
+                ("ended", fault.ended_at),
+                ("settled", fault.settled_at),
+            ):
+                if at is not None:
+                    events.append((at, {"event": f"fault {what}", "kind": fault.kind}))
+        events.sort(key=lambda event: event[0])
+        for at, event in events:
+            yield json.dumps({"at": round(at, 6), **event})
 
     def lives_of(self, client: str) -> list[Life]:
         """The links of a client in their order."""

@@ -405,4 +405,5 @@ async def play(
         await stage.run()
     finally:
         cluster.close()
+        (directory / "history.jsonl").write_text("\n".join(stage.history.lines()))
     return stage

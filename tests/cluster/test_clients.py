@@ -191,7 +191,7 @@ class Gate(asyncio.Protocol):
 
 @pytest.mark.parametrize("answer", [ReasonCode.SERVER_UNAVAILABLE, None, "closed port"])
 def test_a_node_that_does_not_serve_is_left_for_another(answer, monkeypatch):
-    monkeypatch.setattr("tests.cluster.clients.GREETING_SECONDS_MAX", 0.1)
+    monkeypatch.setattr("tests.cluster.clients.GREETING_SECONDS", (0.1, 0.1))
 
     async def run():
         loop = asyncio.get_running_loop()
