@@ -44,7 +44,6 @@ SINGLE_MODULES = (
     "engine/own_messages",
     "engine/pace",
     "engine/pacing",
-    "engine/peers/adoption",
     "engine/peers/claims",
     "engine/peers/departed",
     "engine/peers/hub",
@@ -77,7 +76,10 @@ SINGLE_MODULES = (
     "net/pollable",
     "net/poller",
 )
-"""What of the layers above runs for every packet, and what inherits from it."""
+"""What of the layers above runs for every packet, and what inherits from it.
+
+Nothing that awaits in ``finally``: compiled, the error that led there is raised again by whatever comes next.
+"""
 
 
 def compiled_modules() -> list[str]:

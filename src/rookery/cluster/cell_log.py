@@ -224,7 +224,7 @@ class JetStreamLog:
         asked: dict[str, object] = {
             "seq": max(1, first),
             "batch": min(count, READ_RECORDS_MAX),
-            # Steps over a gap, where the sequence alone would be asked for in vain.
+            # What was let go of is stepped over.
             "next_by_subj": subject,
         }
         return await self._get_from_any(stream, asked)

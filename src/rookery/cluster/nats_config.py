@@ -41,7 +41,7 @@ class NatsServerSettings:
     route_host: str = "127.0.0.1"
     route_port: int = 6222
     routes: tuple[str, ...] = ()
-    """``host:port`` of the routes of all servers, its own may be among them.
+    """``host:port`` of the routes of the other servers; its own may be among them, as ``route_host`` and ``route_port``.
 
     Where there is no other, the server stands alone: NATS forms no cluster of one, and does not take over the
     streams of a server that stood alone when it becomes one of several.
@@ -55,8 +55,8 @@ class NatsServerSettings:
     @property
     def others(self) -> tuple[str, ...]:
         """The routes of the other servers."""
-        own = (f"{self.route_host}:{self.route_port}",)
-        return tuple(route for route in self.routes if route not in own)
+        own = endpoint(self.route_host, self.route_port)
+        return tuple(route for route in self.routes if route != own)
 
 
 def password(secret: str, user: str) -> str:
@@ -69,7 +69,7 @@ def configuration(settings: NatsServerSettings) -> str:
     lines = [
         f"server_name: {quoted(server_name(settings.node_id))}",
         f"server_tags: [{quoted('node:' + token(settings.node_id))}]",
-        f"listen: {quoted(f'{settings.client_host}:{settings.client_port}')}",
+        f"listen: {quoted(endpoint(settings.client_host, settings.client_port))}",
         f"max_payload: {PAYLOAD_BYTES_MAX}",
         f"max_control_line: {CONTROL_LINE_BYTES_MAX}",
         f"max_pending: {PENDING_BYTES_MAX}",
@@ -100,10 +100,15 @@ def cluster_block(settings: NatsServerSettings) -> str:
     routes = [f"nats-route://{ROUTE_USER}:{secret}@{route}" for route in settings.others]
     return (
         f"cluster {{ name: {quoted(settings.cluster_name)},"
-        f" listen: {quoted(f'{settings.route_host}:{settings.route_port}')}, no_advertise: true,"
+        f" listen: {quoted(endpoint(settings.route_host, settings.route_port))}, no_advertise: true,"
         f" authorization {user(settings, ROUTE_USER)},"
         f" routes: [{', '.join(quoted(route) for route in routes)}] }}"
     )
+
+
+def endpoint(host: str, port: int) -> str:
+    """Host and port as one; an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def user(settings: NatsServerSettings, name: str) -> str:

@@ -17,7 +17,7 @@ from rookery.engine.held_output import HeldOutput
 from rookery.engine.last_words import explanation, last_words, take_leave
 from rookery.engine.link_handle import LinkHandle
 from rookery.engine.pace import Pace
-from rookery.engine.pacing import go_on_at_pace, keep_pace
+from rookery.engine.pacing import give_up_pace, go_on_at_pace, keep_pace
 from rookery.engine.stats import (
     END_ADMINISTRATIVE,
     END_CLIENT,
@@ -200,7 +200,12 @@ class ClientLink(Timed, Waiter):
             index -= 1  # The packet is taken again when the answer is there.
         if self.stage != ENDED and (index < count or self.filters is not None):
             self._hold_from(index)
-            if self.stage < ADMITTING and (index < stop or self.filters is not None):
+            stalled = self.filters is not None and self.filters.stalled
+            if (
+                self.stage < ADMITTING
+                and not stalled
+                and (index < stop or self.filters is not None)
+            ):
                 self.io.request_work(index == start)
             return
         if self.link.stopped and self.stage < ADMITTING:
@@ -583,11 +588,7 @@ class ClientLink(Timed, Waiter):
             timers.give_up(self.keep_alive_at, self)
         if self.expires_at_wall:
             timers.give_up(self.expiry_look_at, self)
-        pace = self.pace
-        if pace is not None and pace.waiting:
-            timers.give_up(pace.wakes_at, self)
-            pace.waiting = False
-            self.broker.gate.paced -= 1
+        give_up_pace(self)
 
     def lost(self) -> None:
         """The network connection went away."""

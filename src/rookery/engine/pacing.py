@@ -42,3 +42,12 @@ def go_on_at_pace(client: ClientLink, pace: Pace, now: float) -> None:
         client.broker.gate.paced -= 1
         client.last_received = now  # It was not listened to meanwhile.
         client.io.request_work()
+
+
+def give_up_pace(client: ClientLink) -> None:
+    """The link has ended: it waits for nothing any more."""
+    pace = client.pace
+    if pace is not None and pace.waiting:
+        client.broker.timers.give_up(pace.wakes_at, client)
+        pace.waiting = False
+        client.broker.gate.paced -= 1

@@ -49,6 +49,8 @@ class Filters:
         """The answers so far."""
         self.group: int = 0
         """The commit group that the answer waits for."""
+        self.stalled: bool = False
+        """Whether all is granted, and its answer waits for nodes that cannot be told."""
         self.streams: list[RetainedStream] = []
         """What is retained for the filters granted so far."""
 
@@ -96,10 +98,14 @@ class Subscribing:
         filters.group = max(filters.group, client.waits_for)
         if len(codes) < len(packet.requests):
             return
+        peers = self._broker.peers
+        if peers is not None and not peers.routes.can_be_known(client):
+            filters.stalled = True
+            return
         client.filters = None
         client.keep(filters.group)
-        if self._broker.peers is not None:
-            client.keep_forward(self._broker.peers.routes.ticket())
+        if peers is not None:
+            client.keep_forward(peers.routes.ticket())
         explanation = client.explanation(max(codes))
         client.link.send(
             SubAck(packet.packet_id, codes, explanation)

@@ -211,6 +211,19 @@ class TestSnapshots:
 
         asyncio.run(main())
 
+    def test_one_with_a_part_missing_is_not_taken_for_whole(self, servers: NatsCluster):
+        async def main() -> None:
+            async with servers.connected() as jetstream:
+                log = await made(jetstream, "damaged")
+                await log.put_snapshot(1, parts_of([b"a", b"b", b"c"]))
+                await jetstream.api("STREAM.MSG.DELETE.SNAP_damaged", {"seq": 2})
+                found = await log.snapshot()
+                assert found is not None
+                with pytest.raises(LogUnavailable, match="a part of the snapshot is not there"):
+                    _ = [part async for part in found.parts]
+
+        asyncio.run(main())
+
     def test_one_that_is_replaced_while_it_is_read_is_not_taken_for_whole(
         self, servers: NatsCluster
     ):

@@ -53,5 +53,12 @@ def test_monitoring_is_off_or_on_loopback():
     assert 'http: "127.0.0.1:8222"' in configuration(settings(monitoring_port=8222))
 
 
+def test_ipv6_addresses_stand_in_brackets():
+    text = configuration(settings(client_host="::1", route_host="::", routes=("[fd00::2]:6222",)))
+    assert 'listen: "[::1]:4222"' in text
+    assert 'listen: "[::]:6222"' in text
+    assert "@[fd00::2]:6222" in text
+
+
 def test_quoting():
     assert quoted('a"b\\c') == '"a\\"b\\\\c"'

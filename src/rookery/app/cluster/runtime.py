@@ -150,7 +150,9 @@ class ClusterRuntime:
             if now - told >= TELL_SECONDS:
                 told = now
                 log.warning("waiting_for_members", missing=missing, seconds=round(now - began))
-            if now - began >= JOIN_SECONDS_MAX and any(map(self.is_living, missing)):
+            if now - began >= JOIN_SECONDS_MAX and any(
+                self.is_living(name) and not self.hub.is_linked(name) for name in missing
+            ):
                 self._begin_anew(f"no links to {', '.join(missing)}", APART_SECONDS)
             await asyncio.sleep(LOOK_SECONDS)
         self.ready = True

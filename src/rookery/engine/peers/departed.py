@@ -182,6 +182,7 @@ class Departed:
                 self._note(node, name)
         if present is not None and present.departed:
             hub.claims.members_changed()
+            hub.routes.let_go_on()
         hub.broker.request_turn()
 
     def _go_to(self, node: RemoteNode, adopter: str) -> None:

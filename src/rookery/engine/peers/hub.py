@@ -105,6 +105,7 @@ class Hub(PeerEvents, Waiter):
         if changed:
             self.broker.read_clock()
             self.claims.members_changed()
+            self.routes.let_go_on()
         self.broker.request_turn()
 
     def number_of(self, node: RemoteNode) -> int:

@@ -59,6 +59,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Whether it may have sessions that nobody has adopted."""
         self.synced: bool = False
         """Whether the link has told all routes and retained messages of the other."""
+        self.told_all: bool = False
+        """Whether it was told all of ours, if perhaps not acknowledged."""
         self.routes: dict[str, int] = {}
         """By filter, with its share prefix: the value it was told."""
         self.outbox: list[bytes] = []
@@ -325,6 +327,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.link = link
         self.attached = True
         self.synced = False
+        self.told_all = False
         self.asleep.clear()
         self.sent = self.done = self.received = self.acknowledged = 0
         self.outbox.clear()
@@ -336,6 +339,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.link = None
         self.attached = False
         self.synced = False
+        self.told_all = False
         self.outbox.clear()
         self.outbox_bytes = 0
         self.unfinished.clear()

@@ -23,6 +23,7 @@ from rookery.mqtt.topics import split_share
 from rookery.routing.subscriber import Subscription
 
 if TYPE_CHECKING:
+    from rookery.engine.client_link import ClientLink
     from rookery.engine.peers.hub import Hub
 
 
@@ -35,6 +36,8 @@ class Routes:
         """By filter, with its share prefix: the value last told."""
         self._told_in: int = 0
         """The last turn that told a route."""
+        self._stalled: list[ClientLink] = []
+        """Whose SUBACK waits until all members have a link, or are none any more."""
         self._members: dict[tuple[str, str], list[RemoteMember]] = {}
         """By node and share group."""
 
@@ -43,6 +46,26 @@ class Routes:
         if self._hub.broker.router.changed:
             return self._hub.ticket()
         return self._told_in
+
+    def told(self) -> None:
+        """A node was told all of them, and among them what it had missed."""
+        self._told_in = self._hub.number
+        self.let_go_on()
+
+    def can_be_known(self, client: ClientLink) -> bool:
+        """Whether all members have been told our routes; else the link is asked to go on when that may be so."""
+        if all(node.told_all for node in self._hub.nodes.values() if node.member):
+            return True
+        self._stalled.append(client)
+        return False
+
+    def let_go_on(self) -> None:
+        """Let those look again who wait for members without a link."""
+        stalled, self._stalled = self._stalled, []
+        for client in stalled:
+            if client.filters is not None:
+                client.filters.stalled = False
+                client.io.request_work()
 
     def announce(self) -> None:
         """Tell what has changed in this turn."""

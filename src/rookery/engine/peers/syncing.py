@@ -75,4 +75,6 @@ class Syncing:
             return False
         hub.departed.tell(node)
         node.wait_for(node.put(item(SYNCED, b"")))
+        node.told_all = True
+        hub.routes.told()
         return True

@@ -297,3 +297,27 @@ class TestShares:
         for number in range(4):
             cluster.send(writer, publish("t", b"%d" % number, 1, packet_id=number + 1))
         assert (len(near.take()), len(far.take())) == (4, 0)
+
+
+class TestASubackWhileAMemberHasNoLink:
+    def subscribe(self, cluster: Cluster):
+        client = cluster.connect("a", "reader")
+        hub_of(cluster.engines["a"]).set_members({"a": 1, "b": 1})
+        cluster.cut("a", "b")
+        packet = Subscribe(5, [SubscriptionRequest("t", 1)], None)
+        assert cluster.send(client, packet) == []
+        return client
+
+    def test_waits_until_that_knows_the_filter(self):
+        cluster = Cluster("a", "b")
+        client = self.subscribe(cluster)
+        assert cluster.engines["a"].settle() == 0, "nothing is done meanwhile"
+        cluster.join("a", "b")
+        assert cluster.taken(client) == ["SUBACK 0x01"]
+        assert hub_of(cluster.engines["b"]).nodes["a"].routes.keys() == {"t"}
+
+    def test_waits_no_longer_for_one_that_is_none_any_more(self):
+        cluster = Cluster("a", "b")
+        client = self.subscribe(cluster)
+        hub_of(cluster.engines["a"]).set_members({"a": 1})
+        assert cluster.taken(client) == ["SUBACK 0x01"]
