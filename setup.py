@@ -49,6 +49,7 @@ SINGLE_MODULES = (
     "engine/peers/hub",
     "engine/peers/items",
     "engine/peers/marks",
+    "engine/peers/plain",
     "engine/peers/receiving",
     "engine/peers/relay",
     "engine/peers/relay_entry",

@@ -14,8 +14,18 @@ from typing import TYPE_CHECKING, Final
 from rookery.engine.committer import Waiter
 from rookery.engine.peers.claims import Claims
 from rookery.engine.peers.departed import Departed
-from rookery.engine.peers.items import ACK, CLIENTS, Item, ack_item, item, items_of, u64_at
+from rookery.engine.peers.items import (
+    ACK,
+    CLIENTS,
+    HEADER_BYTES,
+    LIGHT,
+    ack_item,
+    item,
+    item_end,
+    u64_at,
+)
 from rookery.engine.peers.marks import Marks
+from rookery.engine.peers.plain import LastItem
 from rookery.engine.peers.receiving import Receiving
 from rookery.engine.peers.relay import Relays
 from rookery.engine.peers.remote_node import PEER_FACT, RemoteNode
@@ -39,6 +49,16 @@ CLIENTS_SECONDS: Final = 1.0
 """How often the number of clients is told, if it has changed."""
 CLEARED_MAX: Final = 100_000
 NOT_KEPT: Final = "another node could not be reached, and nothing could be kept for it"
+
+
+class Incoming:
+    """A frame that came, and how far it is worked off."""
+
+    def __init__(self, node: RemoteNode, link: PeerLink, frame: bytes) -> None:
+        self.node = node
+        self.link = link
+        self.frame = frame
+        self.at: int = 0
 
 
 class Hub(PeerEvents, Waiter):
@@ -68,7 +88,8 @@ class Hub(PeerEvents, Waiter):
         self._clients_told: int = 0
         self._clients_told_at: float = 0.0
         self._waiters: dict[int, list[ClientLink]] = {}
-        self._incoming: deque[tuple[RemoteNode, PeerLink, Item]] = deque()
+        self.last_item = LastItem()
+        self._incoming: deque[Incoming] = deque()
         self._entry_of: Message | None = None
         self._entry_share: str = ""
         self._entry: bytes = b""
@@ -254,12 +275,8 @@ class Hub(PeerEvents, Waiter):
         link = None if node is None else node.link
         if node is None or link is None:
             return
-        try:
-            for frame in frames:
-                for each in items_of(frame):
-                    self._incoming.append((node, link, each))
-        except PeerFault as fault:
-            link.close(f"a frame makes no sense: {fault.text}")
+        for frame in frames:
+            self._incoming.append(Incoming(node, link, frame))
         self.broker.request_turn()
 
     def drain(self, reason_code: ReasonCode) -> None:
@@ -277,26 +294,53 @@ class Hub(PeerEvents, Waiter):
         incoming = self._incoming
         broker = self.broker
         while incoming and not broker.turn_is_full():
-            node, link, each = incoming.popleft()
-            if node.link is not link:
-                continue  # It was not acknowledged, so it comes again.
-            try:
-                self._take(node, each)
-            except (PeerFault, IndexError) as fault:
-                link.close(f"an item makes no sense: {fault}")
+            each = incoming[0]
+            # Of a link that is gone nothing was acknowledged: it comes again.
+            if each.node.link is not each.link or self._work_off(each):
+                incoming.popleft()
         if incoming:
             broker.request_turn()
         self.syncing.go_on()
 
-    def _take(self, node: RemoteNode, told: Item) -> None:
-        if told.kind == ACK:
-            node.acknowledge(u64_at(told.body, 0))
+    def _work_off(self, incoming: Incoming) -> bool:
+        """Take the items of a frame, as far as the turn has room; whether none is left."""
+        node, frame = incoming.node, incoming.frame
+        size = len(frame)
+        broker = self.broker
+        try:
+            while incoming.at < size:
+                if broker.turn_is_full():
+                    return False
+                at = incoming.at
+                end = item_end(frame, at)
+                incoming.at = end
+                self._take(node, frame, at, end)
+                if node.link is not incoming.link:
+                    return True
+        except (PeerFault, IndexError) as fault:
+            incoming.link.close(f"an item makes no sense: {fault}")
+            return True
+        return True
+
+    def _take(self, node: RemoteNode, frame: bytes, at: int, end: int) -> None:
+        kind = frame[at + 4]
+        if kind == ACK:
+            node.acknowledge(u64_at(frame, at + HEADER_BYTES))
             return
         node.received += 1
-        group = self.receiving.take(node, told)
+        group = self.receiving.take(node, kind, frame, at + HEADER_BYTES, end)
+        if kind != LIGHT:
+            node.asks = True
+        if group <= self.broker.committer.durable:
+            if not node.unfinished:
+                node.finished = node.received
+                return
+            group = node.unfinished[-1][1]
+        if node.unfinished and node.unfinished[-1][1] == group:
+            node.unfinished[-1] = (node.received, group)
+            return
         node.unfinished.append((node.received, group))
-        if group > self.broker.committer.durable:
-            self.broker.committer.wait(group, self)
+        self.broker.committer.wait(group, self)
 
     def end_turn(self) -> None:
         """Tell every peer what this turn has for it, and what of its own is done."""
@@ -319,7 +363,9 @@ class Hub(PeerEvents, Waiter):
                 link.send(b"".join(node.outbox))
                 node.outbox.clear()
                 node.outbox_bytes = 0
+            node.unsent_bytes = link.unsent_bytes
         self._entry_of = None
+        self.last_item.forget()
         if self._promised:
             self._promised = False
             self.number += 1
@@ -328,11 +374,12 @@ class Hub(PeerEvents, Waiter):
     def _acknowledge(self, node: RemoteNode) -> None:
         durable = self.broker.committer.durable
         unfinished = node.unfinished
-        done = 0
         while unfinished and unfinished[0][1] <= durable:
-            done = unfinished.popleft()[0]
-        if done:
-            node.outbox.append(ack_item(done))
+            node.finished = unfinished.popleft()[0]
+        if node.asks and node.finished > node.acknowledged:
+            node.acknowledged = node.finished
+            node.asks = node.finished < node.received
+            node.outbox.append(ack_item(node.finished))
 
     def committed(self, group: int, error: Exception | None) -> None:
         """What peers told is durable and can be acknowledged; or it could not be kept."""
@@ -373,7 +420,7 @@ class Hub(PeerEvents, Waiter):
 
     def waiting_items(self) -> int:
         """How many items peers have not acknowledged."""
-        return sum([node.sent - node.done for node in self.nodes.values() if node.link is not None])
+        return sum([len(node.outstanding) for node in self.nodes.values()])
 
 
 def epoch_of(boot: str) -> int:

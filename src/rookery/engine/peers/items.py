@@ -5,9 +5,7 @@ every kind but ``ACK`` are counted on each link from 1; an ``ACK`` says up to wh
 Texts in bodies are UTF-8 behind two bytes of length.
 """
 
-from typing import Final, final
-
-from mypy_extensions import mypyc_attr
+from typing import Final
 
 from rookery.mqtt.encode import topic_to_wire
 from rookery.mqtt.errors import MalformedPacket
@@ -41,6 +39,8 @@ HOLDING: Final = 11
 SWITCHED: Final = 12
 """What was published before this for an adopted cell (text) its node has kept for it; from now on routes say it."""
 
+LIGHT: Final = 14
+"""A message like ``PUBLISH``, of which nobody there gets more than QoS 0: its acknowledgement is not asked for."""
 CLIENTS: Final = 13
 """How many clients the sender has: a u64."""
 
@@ -86,31 +86,15 @@ def route_item(key: str, value: int) -> bytes:
     return item(ROUTE, value.to_bytes(4, "big") + topic_to_wire(key))
 
 
-@final
-@mypyc_attr(acyclic=True)
-class Item:
-    """An item of a frame."""
-
-    def __init__(self, kind: int, body: bytes) -> None:
-        self.kind = kind
-        self.body = body
-
-
-def items_of(frame: bytes) -> list[Item]:
-    """The items of a frame. Raises ``MalformedPacket`` where it is none."""
-    found: list[Item] = []
-    at = 0
-    size = len(frame)
-    while at < size:
-        if size - at < HEADER_BYTES:
-            raise MalformedPacket("a frame ends within the head of an item")
-        length = (frame[at] << 24) | (frame[at + 1] << 16) | (frame[at + 2] << 8) | frame[at + 3]
-        end = at + 4 + length
-        if length < 1 or end > size:
-            raise MalformedPacket("an item is longer than its frame")
-        found.append(Item(frame[at + 4], frame[at + HEADER_BYTES : end]))
-        at = end
-    return found
+def item_end(frame: bytes, at: int) -> int:
+    """Where the item that begins there ends. Raises ``MalformedPacket`` where the frame has no whole one."""
+    if len(frame) - at < HEADER_BYTES:
+        raise MalformedPacket("a frame ends within the head of an item")
+    length = (frame[at] << 24) | (frame[at + 1] << 16) | (frame[at + 2] << 8) | frame[at + 3]
+    end = at + 4 + length
+    if length < 1 or end > len(frame):
+        raise MalformedPacket("an item is longer than its frame")
+    return end
 
 
 def u64_at(body: bytes, at: int) -> int:

@@ -12,16 +12,17 @@ from rookery.engine.peers.items import (
     HANDED,
     HOLDING,
     KEPT,
+    LIGHT,
     PUBLISH,
     RELAY,
     RETAINED,
     ROUTE,
     SWITCHED,
     SYNCED,
-    Item,
     text_of,
     u64_at,
 )
+from rookery.engine.peers.plain import plain_message
 from rookery.engine.peers.remote_node import RemoteNode
 from rookery.mqtt.errors import MalformedPacket
 from rookery.records import Entry, decode_message
@@ -38,48 +39,56 @@ class Receiving:
         self._told: dict[str, set[str]] = {}
         """By node: the filters it told since its link is up, until it has told all."""
 
-    def take(self, node: RemoteNode, item: Item) -> int:
-        """Do what an item says; the commit group it is done with, 0 when it is done already.
+    def take(self, node: RemoteNode, kind: int, frame: bytes, at: int, end: int) -> int:
+        """Do what an item says, whose body lies there in a frame.
 
-        Raises ``PeerFault`` or ``IndexError`` where the item makes no sense.
+        Returns the commit group it is done with, 0 when it is done already. Raises ``PeerFault`` or
+        ``IndexError`` where the item makes no sense.
         """
-        kind = item.kind
-        if kind == PUBLISH:
-            return self._publish(node, self._entry(item.body))
+        if kind in (PUBLISH, LIGHT):
+            message = plain_message(frame, at, end)
+            if message is None:
+                return self._publish(node, self._entry(frame[at:end]))
+            broker = self._hub.broker
+            broker.stats.messages_from_peers += 1
+            return broker.publishing.receive_from_peer(message, "", node.asleep)
+        return self._take_seldom(node, kind, frame[at:end])
+
+    def _take_seldom(self, node: RemoteNode, kind: int, body: bytes) -> int:
         if kind == KEPT:
-            origin, rest = text_of(item.body)
+            origin, rest = text_of(body)
             number = u64_at(rest, 0)
             if not self._hub.marks.is_new(origin, number):
                 return 0
             self._publish(node, self._entry(rest[8:]))
             return self._hub.marks.note(origin, number)
         if kind == ROUTE:
-            self._route(node, item.body)
+            self._route(node, body)
         elif kind == RETAINED:
-            entry = self._entry(item.body)
+            entry = self._entry(body)
             self._hub.broker.publishing.retain_from_peer(entry.message)
         elif kind == HANDED:
-            cell, rest = text_of(item.body)
+            cell, rest = text_of(body)
             origin, rest = text_of(rest)
             return self._hub.departed.handed(cell, origin, u64_at(rest, 0), self._entry(rest[8:]))
         elif kind == ADOPTED:
-            cell, rest = text_of(item.body)
+            cell, rest = text_of(body)
             self._hub.departed.adopted(cell, u64_at(rest, 0), node)
         elif kind == HOLDING:
-            self._hub.departed.holds(node, item.body)
+            self._hub.departed.holds(node, body)
         elif kind == CLIENTS:
-            node.clients = u64_at(item.body, 0)
+            node.clients = u64_at(body, 0)
         elif kind == SWITCHED:
-            node.asleep.discard(text_of(item.body)[0])
+            node.asleep.discard(text_of(body)[0])
         elif kind == SYNCED:
             node.synced = True
             self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))
         elif kind == RELAY:
-            self._hub.relays.take(node, item.body)
+            self._hub.relays.take(node, body)
         elif kind == CLAIM:
-            self._hub.claims.asked(node, item.body)
+            self._hub.claims.asked(node, body)
         elif kind == CLAIMED:
-            self._hub.claims.answered(node, item.body)
+            self._hub.claims.answered(node, body)
         else:
             raise MalformedPacket(f"there is no item of kind {kind}")
         return 0

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.committer import ProgressSource, Waiter
-from rookery.engine.peers.items import PUBLISH, handed_item, item, kept_item
+from rookery.engine.peers.items import HEADER_BYTES, LIGHT, PUBLISH, handed_item, item, kept_item
+from rookery.engine.peers.plain import is_plain
 from rookery.engine.stats import DROP_PEER_DOWN, DROP_PEER_SLOW
 from rookery.message import Delivery, Message
 from rookery.ports import PeerLink
@@ -36,10 +37,11 @@ NO_TARGETS: Final[tuple[int, ...]] = ()
 class Told:
     """A message that was told and is not acknowledged."""
 
-    def __init__(self, number: int, entry: bytes, durable: bool) -> None:
+    def __init__(self, number: int, data: bytes, durable: bool) -> None:
         self.number = number
         """The number of its item on the link."""
-        self.entry = entry
+        self.data = data
+        """The item."""
         self.durable = durable
         """Whether it is kept if the link goes down before the acknowledgement."""
 
@@ -75,7 +77,13 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.outstanding: deque[tuple[int, int]] = deque()
         """Item and turn: what publishers wait for."""
         self.unfinished: deque[tuple[int, int]] = deque()
-        """Item of its and commit group: what we have not acknowledged yet."""
+        """Item of its and commit group: what is not done yet, with what came behind it."""
+        self.finished: int = 0
+        """Up to which of its items we are done."""
+        self.asks: bool = False
+        """Whether it waits for an acknowledgement of ours."""
+        self.unsent_bytes: int = 0
+        """What waited to be sent to it at the end of the last turn."""
         self.acknowledged: int = 0
         """Up to which of its items we have told it that we are done."""
         self.owed = Owed(0)
@@ -128,18 +136,21 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         stats = hub.broker.stats
         if qos and durable and (message.qos == 2 or not self.is_direct()):
             return self._keep(message, share)
-        link = self.link
-        if link is None:
+        if self.link is None:
             stats.drop(DROP_PEER_DOWN)
             return 0
-        if qos == 0 and link.unsent_bytes + self.outbox_bytes > OUTPUT_BYTES_MAX:
+        if qos == 0 and self.unsent_bytes + self.outbox_bytes > OUTPUT_BYTES_MAX:
             stats.drop(DROP_PEER_SLOW)
             return 0
-        entry = hub.entry_of(message, share)
-        number = self.put(item(PUBLISH, entry))
+        kind = PUBLISH if qos else LIGHT
+        if is_plain(message, share):
+            data = hub.last_item.of(kind, message)
+        else:
+            data = item(kind, hub.entry_of(message, share))
+        number = self.put(data)
         stats.messages_forwarded += 1
         if qos:
-            self._told.append(Told(number, entry, durable and message.qos < 2))
+            self._told.append(Told(number, data, durable and message.qos < 2))
             self.wait_for(number)
         return 0
 
@@ -329,7 +340,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.synced = False
         self.told_all = False
         self.asleep.clear()
-        self.sent = self.done = self.received = self.acknowledged = 0
+        self.sent = self.done = self.received = self.acknowledged = self.finished = 0
+        self.asks = False
         self.outbox.clear()
         self.outbox_bytes = 0
         self.unfinished.clear()
@@ -349,7 +361,9 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         group = 0
         for each in told:
             if each.durable:
-                entry = decode_message(each.entry, broker.committer.wall_minus_monotonic)
+                entry = decode_message(
+                    each.data[HEADER_BYTES:], broker.committer.wall_minus_monotonic
+                )
                 group = self._keep(entry.message, entry.share)
         if not self.outstanding:
             return
