@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from rookery.app import Node
+    from rookery.app.cluster.keeper import ServerKeeper
     from rookery.config import Config, Loaded
     from rookery.observe.logs import Logs
 
@@ -90,6 +91,19 @@ class Ending:
 
 async def _serve(loaded: Loaded, logs: Logs) -> int:
     """Run a node, and another one after it where the cluster wants that this one begins anew."""
+    if not loaded.config.cluster.enabled:
+        return await _serve_all(loaded, logs, None)
+    from rookery.app.cluster.keeper import ServerKeeper
+
+    keeper = ServerKeeper()
+    try:
+        return await _serve_all(loaded, logs, keeper)
+    finally:
+        await keeper.end()
+
+
+async def _serve_all(loaded: Loaded, logs: Logs, keeper: ServerKeeper | None) -> int:
+    """Run one node after the other; the exit code of the last."""
     import asyncio
     import signal
 
@@ -100,7 +114,7 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
         ending = Ending()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, ending.stop)
-        code = await _serve_once(loaded, logs, ending)
+        code = await _serve_once(loaded, logs, ending, keeper)
         if code or not ending.reason:
             return code
         structlog.get_logger("rookery.cli").warning("node_begins_anew", reason=ending.reason)
@@ -121,7 +135,9 @@ async def _stopped_within(ending: Ending) -> bool:
     return True
 
 
-async def _serve_once(loaded: Loaded, logs: Logs, ending: Ending) -> int:
+async def _serve_once(
+    loaded: Loaded, logs: Logs, ending: Ending, keeper: ServerKeeper | None
+) -> int:
     """Run one node until it ends; its exit code."""
     import asyncio
     import signal
@@ -133,7 +149,7 @@ async def _serve_once(loaded: Loaded, logs: Logs, ending: Ending) -> int:
 
     loop = asyncio.get_running_loop()
     try:
-        node = await ending.unless(_started(loaded, ending))
+        node = await ending.unless(_started(loaded, ending, keeper))
     except START_FAULTS as error:
         typer.echo(f"rookery: {error}", err=True)
         return 1
@@ -157,18 +173,19 @@ async def _serve_once(loaded: Loaded, logs: Logs, ending: Ending) -> int:
     return 0
 
 
-async def _started(loaded: Loaded, ending: Ending) -> Node:
+async def _started(loaded: Loaded, ending: Ending, keeper: ServerKeeper | None) -> Node:
     """A node that serves; one of a cluster waits for the others first."""
     from rookery.app import Node
     from rookery.config import base_directory, store_directory
 
     directory, base = store_directory(loaded), base_directory(loaded)
     cluster: ClusterRuntime | None = None
-    if loaded.config.cluster.enabled:
+    if keeper is not None:
         from rookery.actors.clock import SystemClock
         from rookery.app.cluster.runtime import ClusterRuntime
 
-        cluster = ClusterRuntime(loaded.config, directory, SystemClock(), ending.begin_anew)
+        clock = SystemClock()
+        cluster = ClusterRuntime(loaded.config, directory, clock, ending.begin_anew, keeper)
         await cluster.prepare()
     node = Node(loaded.config, directory, base, loaded.origins, cluster)
     await node.start()

@@ -47,17 +47,23 @@ class NatsServer:
     """The child process of one node. ``start`` returns when it listens."""
 
     def __init__(self, settings: NatsServerSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._tasks = Tasks(self._failed)
         self._process: Process | None = None
         self._program = Path()
         self._problem: str | None = "it was not started"
         self._restarts = 0
+        self._kept = False
 
     @property
     def pid(self) -> int | None:
         """The process now; ``None`` where there is none."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def kept(self) -> bool:
+        """Whether it was started, and is started again whenever it ends."""
+        return self._kept
 
     @property
     def restarts(self) -> int:
@@ -70,21 +76,23 @@ class NatsServer:
 
     async def start(self) -> None:
         """Write the configuration and start the child. Raises ``NatsServerFault`` where that cannot be done."""
-        self._program = find_program(self._settings.binary)
+        self._program = find_program(self.settings.binary)
         version = await program_version(self._program)
-        write_configuration(self._settings)
+        write_configuration(self.settings)
         await self._spawn()
+        self._kept = True
         self._tasks.start("nats-server", self._supervise())
         log.info(
             "nats_server_started",
             version=version,
             pid=self.pid,
-            port=self._settings.client_port,
-            log=str(log_path(self._settings)),
+            port=self.settings.client_port,
+            log=str(log_path(self.settings)),
         )
 
     async def stop(self, *, graceful: bool = True) -> None:
-        """End the child: let it hand over what it leads, or not."""
+        """End the child: let it hand over what it leads, or not. It may be started again."""
+        self._kept = False
         await self._tasks.stop()
         self._problem = "it was stopped"
         process, self._process = self._process, None
@@ -92,8 +100,8 @@ class NatsServer:
             await end(process, STOP_SECONDS_MAX if graceful else 0.0)
 
     async def _spawn(self) -> None:
-        arguments = [str(self._program), "-c", str(config_path(self._settings))]
-        lock = await lock_directory(self._settings.directory)
+        arguments = [str(self._program), "-c", str(config_path(self.settings))]
+        lock = await lock_directory(self.settings.directory)
         try:
             process = await asyncio.create_subprocess_exec(
                 *child.command(arguments),
@@ -122,14 +130,14 @@ class NatsServer:
                 raise NatsServerFault(await self._why_ended(process))
             if loop.time() > deadline:
                 raise NatsServerFault(
-                    f"it did not listen on port {self._settings.client_port} within"
-                    f" {START_SECONDS_MAX:g} seconds; see {log_path(self._settings)}"
+                    f"it did not listen on port {self.settings.client_port} within"
+                    f" {START_SECONDS_MAX:g} seconds; see {log_path(self.settings)}"
                 )
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _accepts(self) -> bool:
         """Whether the child, and no other server that has its port, answers."""
-        settings = self._settings
+        settings = self.settings
         try:
             _, writer = await asyncio.open_connection(settings.client_host, settings.client_port)
         except OSError:
@@ -141,8 +149,8 @@ class NatsServer:
         """The last words of a child that ended, from its error output or else from its log."""
         assert process.stderr is not None
         said = (await process.stderr.read()).decode(errors="replace").strip()
-        if not said and log_path(self._settings).exists():
-            said = log_path(self._settings).read_text(errors="replace").strip()
+        if not said and log_path(self.settings).exists():
+            said = log_path(self.settings).read_text(errors="replace").strip()
         last = said.splitlines()[-1][-REASON_CHARACTERS_MAX:] if said else "without a word"
         return f"it ended with status {process.returncode}: {last}"
 
@@ -181,7 +189,7 @@ class NatsServer:
             "nats_server_ended",
             problem=problem,
             again_in_seconds=pause,
-            log=str(log_path(self._settings)),
+            log=str(log_path(self.settings)),
         )
 
     def _failed(self, name: str, error: BaseException) -> None:

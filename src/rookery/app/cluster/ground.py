@@ -19,13 +19,14 @@ from rookery.cluster.jetstream import JetStream, JetStreamSettings
 from rookery.cluster.leaders import Leaders
 from rookery.cluster.lease import Lease, LeaseEvents
 from rookery.cluster.nats_config import NatsServerSettings
-from rookery.cluster.nats_server import NatsServer
 from rookery.cluster.registers import Registers
 from rookery.cluster.streams import ensure_streams
 from rookery.config.cluster import advertised, host_of
 from rookery.ports import LogUnavailable
 
 if TYPE_CHECKING:
+    from rookery.app.cluster.keeper import ServerKeeper
+    from rookery.cluster.nats_server import NatsServer
     from rookery.config.models import Config
     from rookery.ports import Clock
 
@@ -42,9 +43,17 @@ LOCAL_SECRET: Final = "loopback only"  # noqa: S105 - what stands in where no se
 class Ground:
     """Started before the node's store is opened, ended after that is closed."""
 
-    def __init__(self, config: Config, directory: Path, clock: Clock, events: LeaseEvents) -> None:
-        """``directory`` is that of the node's store."""
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        clock: Clock,
+        events: LeaseEvents,
+        keeper: ServerKeeper,
+    ) -> None:
+        """``directory`` is that of the node's store; ``keeper`` has the NATS server, and ends it."""
         self._config = config
+        self._keeper = keeper
         self._directory = directory
         cluster = config.cluster
         node_id = config.broker.node_id
@@ -68,21 +77,18 @@ class Ground:
         """Have everything there, however long that takes; the node's record, with the epoch of its cell."""
         config = self._config
         if self._own_server:
-            self.server = NatsServer(self._server_settings(await self._routes()))
-            await self.server.start()
+            self.server = await self._keeper.have(self._server_settings(await self._routes()))
         await self.jetstream.connect()
         await ensure_streams(self.jetstream, config.broker.node_id, config.cluster.nats.replicas)
         self._tasks.start("leaders", self._leaders.run())
         return await self.lease.acquire(self._record(), self._empty)
 
     async def stop(self) -> None:
-        """Give up the lease and end all of it."""
+        """Give up the lease and end all of it but the NATS server."""
         await self.lease.release()
         await self._tasks.stop()
         await self.registers.stop()
         await self.jetstream.close()
-        if self.server is not None:
-            await self.server.stop()
 
     def problems(self) -> list[str]:
         """What is wrong below the node, for the operator."""

@@ -26,6 +26,7 @@ from rookery.store.replicated import ReplicatedStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rookery.app.cluster.keeper import ServerKeeper
     from rookery.cluster.cells import CellRecord
     from rookery.config.models import Config
     from rookery.engine.broker import Broker
@@ -52,8 +53,12 @@ class ClusterRuntime:
         directory: Path,
         clock: Clock,
         begin_anew: Callable[[str, float], None],
+        keeper: ServerKeeper,
     ) -> None:
-        """``begin_anew`` is told why this process can go on only with a new node, and after how many seconds."""
+        """``begin_anew`` is told why this process can go on only with a new node, and after how many seconds.
+
+        ``keeper`` has the NATS server for this node and the next.
+        """
         self.node_id = config.broker.node_id
         self.name = config.cluster.name
         self.ready = False
@@ -61,7 +66,8 @@ class ClusterRuntime:
         self._directory = directory
         self._clock = clock
         self._begin_anew = begin_anew
-        self._ground = Ground(config, directory, clock, self)
+        self._keeper = keeper
+        self._ground = Ground(config, directory, clock, self, keeper)
         self._members: dict[str, CellRecord] = {}
         """The cells whose sessions are with their own node, or not yet with another."""
         self._living: dict[str, CellRecord] = {}
@@ -244,7 +250,8 @@ class ClusterRuntime:
 
     def _fenced(self, reason: str) -> None:
         self._close(NO_LEASE)
-        self._begin_anew(reason, APART_SECONDS)
+        # Whoever wrote into our log has claimed our cell before: nobody has to be waited for.
+        self._begin_anew(reason, 0.0)
 
     def _close(self, reason: str) -> None:
         broker = self.broker if hasattr(self, "broker") else None
@@ -306,8 +313,12 @@ class ClusterRuntime:
         return self.hub.not_synced()
 
     async def _watch(self) -> None:
+        own = self._ground.lease.record.address
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             sees = self._sees()
             if sees != self._ground.lease.record.sees:
                 self._ground.lease.tell(sees=sees)
+            if not sees and not self.lease_held():
+                others = [each.address for each in self._members.values()]
+                await self._keeper.sit_out([each for each in others if each != own])
