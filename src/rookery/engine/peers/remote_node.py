@@ -102,6 +102,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Item and position of kept messages told and not acknowledged."""
         self._fresh: deque[tuple[int, int, bytes]] = deque()
         """Group, position and entry of what is kept and not durable yet, while the link is up."""
+        self._untold: int = 0
+        """How many kept messages with QoS 1 are still to be told, at most: others with QoS 1 wait for them."""
         self._barrier: int = 0
         """The group whose durability stands in for acknowledgements that did not come."""
 
@@ -118,13 +120,12 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         return not self._fresh and not self._kept_told and not self.owed.reading
 
     def is_direct(self) -> bool:
-        """Whether a message may be told at once: nothing kept must go before it."""
-        return (
-            self.link is not None
-            and not self._fresh
-            and self.owed.backlog.count == 0
-            and not self.owed.reading
-        )
+        """Whether a message with QoS 1 may be told at once: nothing kept must go before it.
+
+        What is kept with QoS 2 has an order of its own. If it held these up, they would be kept as well, before
+        earlier ones that are told and not acknowledged: those are kept when the link goes down, and come out last.
+        """
+        return self.link is not None and self._untold == 0
 
     def forward(self, message: Message, qos: int, durable: bool, share: str) -> int:
         """Have the node get a message.
@@ -197,6 +198,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         committer.refer(position, 1)
         group = committer.must_keep()
         owed = self.owed
+        if message.qos < 2:
+            self._untold += 1
         if self.link is not None and not owed.backlog.count and not owed.reading:
             entry = committer.group.entries[len(committer.group.entries) - 1]
             self._fresh.append((group, position, entry))
@@ -212,6 +215,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         if self.owed.was_finished(position):
             return False
         self.owed.backlog.append(position, qos)
+        if qos < 2:
+            self._untold += 1
         return True
 
     def committed(self, group: int, error: Exception | None) -> None:
@@ -227,6 +232,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
                 self.finish(position)
             else:
                 self._tell_kept(position, entry)
+        self._look_for_untold()
         if error is not None and self._barrier:
             # Nothing can be kept, so nobody can be told that it is: their links end.
             self.hub.give_up_waiting(self)
@@ -273,7 +279,14 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
                 self.finish(position)
             else:
                 self._tell_kept(position, entry)
+        self._look_for_untold()
         self.hub.broker.request_turn()
+
+    def _look_for_untold(self) -> None:
+        """What was given up, or taken back with others, was not counted off: with nothing left nothing is untold."""
+        owed = self.owed
+        if not owed.backlog.count and not owed.reading and not self._fresh:
+            self._untold = 0
 
     def _tell_kept(self, position: int, data: bytes) -> None:
         """Tell a kept message; the receiver knows by origin and number whether it had it before."""
@@ -281,11 +294,11 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         entry = decode_message(data, broker.committer.wall_minus_monotonic)
         origin = entry.origin or self.hub.origin
         number = entry.number or position
+        if entry.message.qos < 2 and self._untold:
+            self._untold -= 1
         if self.adopted_here:
-            if entry.origin:
-                self.hub.departed.handed(self.node_id, origin, number, entry)
-            else:
-                self.hub.departed.deliver(self.node_id, entry)
+            # Its node may have had it from us before it died, so that the sessions brought it along.
+            self.hub.departed.handed(self.node_id, origin, number, entry)
             self.finish(position)
             return
         plain = encode_message(
@@ -395,6 +408,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.owed.start_at(cursor, finished)
         for position in sorted(positions):
             self.owed.backlog.append(position, 1)
+        self._untold = self.owed.backlog.count
 
 
 class RemoteMember(Subscriber):

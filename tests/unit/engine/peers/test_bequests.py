@@ -190,7 +190,8 @@ class TestWhatItKeptForAnother:
         assert payloads(cluster, "c", "far") == [b"1"]
 
 
-def test_what_others_keep_for_its_sessions_does_not_come_to_them_twice():
+@pytest.mark.parametrize("adopter", ["b", "c"])
+def test_what_others_keep_for_its_sessions_does_not_come_to_them_twice(adopter):
     cluster = four(("a", "reader"))
     # What the acknowledgement says is done, and it never arrives.
     writer = cluster.connect("c", "writer")
@@ -198,9 +199,9 @@ def test_what_others_keep_for_its_sessions_does_not_come_to_them_twice():
     cluster.settle(lambda link: (link.source, link.target) != ("a", "c"))
     assert not hub_of(cluster.engines["c"]).nodes["a"].is_idle()
     cluster.cut("a", "c")
-    adopted(cluster, kill(cluster))
+    adopted(cluster, kill(cluster), adopter)
     published(cluster, b"2", node="c")
-    assert payloads(cluster, "b", "reader") == [b"1", b"2"]
+    assert payloads(cluster, adopter, "reader") == [b"1", b"2"]
 
 
 class TestRetained:
