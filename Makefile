@@ -20,7 +20,7 @@ SOURCES := $(shell find src -name '*.py' -o -name py.typed)
 INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest -q
 
 .PHONY: help setup run check format lint types contracts audit unit properties test bench fuzz fuzz-node crash \
-	power abuse clean
+	power abuse proto clean
 
 help:
 	@echo "make run     set everything up and start a broker on port 1883"
@@ -33,6 +33,7 @@ help:
 	@echo "make power   cut the power of a store's disk at 30000 moments, and see the same"
 	@echo "make audit   look for known faults in the packages Rookery needs"
 	@echo "make abuse   attack a node in a dozen ways, and see that others are served as before"
+	@echo "make proto   write the code of the messages between nodes from cluster.proto"
 	@echo "make setup   what run and test call first   make clean  start from nothing"
 
 setup: $(INSTALLED)
@@ -112,6 +113,11 @@ power: setup
 
 abuse: setup
 	$(BIN)/python -m tests.abuse $(ARGS)
+
+# Writes anew what belongs to the messages between nodes; a test compares.
+proto: $(REQUIREMENTS)
+	$(BIN)/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src --grpc_python_out=src \
+		src/rookery/cluster/proto/cluster.proto
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

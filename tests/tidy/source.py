@@ -24,9 +24,11 @@ def module(name: str, path: Path, text: str) -> Module:
 
 
 def modules() -> list[Module]:
-    """Every module under ``src``."""
+    """Every module under ``src`` that a person writes."""
     found = []
     for path in sorted(SRC.rglob("*.py")):
+        if path.stem.endswith(("_pb2", "_pb2_grpc")):
+            continue
         parts = list(path.relative_to(SRC).with_suffix("").parts)
         if parts[-1] == "__init__":
             parts.pop()

@@ -103,7 +103,7 @@ def check_proof(
         text = f"{them} has a secret, and {us} has none"
     else:
         text = f"{us} and {them} do not have the same secret"
-    raise Refusal(Reason.WRONG_SECRET, text)
+    raise Refusal(Reason.UNPROVEN, text)
 
 
 def mac_of(secret: bytes, *fields: bytes) -> bytes:

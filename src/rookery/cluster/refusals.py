@@ -17,7 +17,8 @@ class Reason(StrEnum):
     """The other one has our node id."""
     ID_TAKEN = "id_taken"
     """A node of that id, of another boot, is here and alive."""
-    WRONG_SECRET = "wrong_secret"  # noqa: S105 - a word for people
+    UNPROVEN = "wrong_secret"
+    """It has another secret than we, or one of the two has none."""
     WRONG_CERTIFICATE = "wrong_certificate"
     """It is of our authority and names somebody else."""
     NOT_EXPECTED = "not_expected"
@@ -32,7 +33,7 @@ CODES: Final = {
     Reason.OTHER_PROTOCOL: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.SAME_ID: grpc.StatusCode.ALREADY_EXISTS,
     Reason.ID_TAKEN: grpc.StatusCode.ALREADY_EXISTS,
-    Reason.WRONG_SECRET: grpc.StatusCode.UNAUTHENTICATED,
+    Reason.UNPROVEN: grpc.StatusCode.UNAUTHENTICATED,
     Reason.WRONG_CERTIFICATE: grpc.StatusCode.UNAUTHENTICATED,
     Reason.NOT_EXPECTED: grpc.StatusCode.PERMISSION_DENIED,
     Reason.OLDER_STREAM: grpc.StatusCode.ABORTED,

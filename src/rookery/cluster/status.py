@@ -92,7 +92,7 @@ class StatusDesk:
             if hmac.compare_digest(wanted, given):
                 return
         raise Refusal(
-            Reason.WRONG_SECRET, f"node {self._identity.node_id} asks for the cluster's secret"
+            Reason.UNPROVEN, f"node {self._identity.node_id} asks for the cluster's secret"
         )
 
     def _new_challenge(self) -> bytes:
@@ -214,7 +214,7 @@ async def _ask(stub: Any, request: StatusRequest, secret: bytes | None) -> Statu
     if secret is not None and not hmac.compare_digest(
         reply_mac(secret, request, challenge), reply.mac
     ):
-        raise Refusal(Reason.WRONG_SECRET, "who answers there does not know the cluster's secret")
+        raise Refusal(Reason.UNPROVEN, "who answers there does not know the cluster's secret")
     return reply
 
 

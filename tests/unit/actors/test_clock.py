@@ -1,6 +1,6 @@
 import time
 
-from rookery.actors.clock import SystemClock, chance, new_client_id
+from rookery.actors.clock import SystemClock, chance, new_challenge, new_client_id
 from rookery.mqtt.wire import encode_text
 
 
@@ -27,3 +27,9 @@ def test_no_two_client_ids_are_the_same():
     found = [new_client_id() for _ in range(50)]
     assert len(set(found)) == 50
     assert len(encode_text(found[0])) == 2 + len("rookery-") + 32
+
+
+def test_no_two_challenges_are_the_same():
+    found = [new_challenge() for _ in range(50)]
+    assert len(set(found)) == 50
+    assert {len(each) for each in found} == {32}

@@ -9,6 +9,7 @@ from rookery.cluster.channels import open_channel
 from rookery.cluster.handshake import Identity
 from rookery.cluster.proto.cluster_pb2 import Frame, Proof, Refused
 from rookery.cluster.proto.cluster_pb2_grpc import ClusterStub
+from rookery.cluster.wire import AcceptedWire, WireBroken
 from tests.support.links import SECRET, LinkNode, nodes, run
 
 
@@ -115,6 +116,28 @@ def test_an_older_stream_of_the_same_boot_is_refused_and_a_newer_one_takes_over(
     run(work())
 
 
+def test_a_handshake_that_breaks_at_its_end_leaves_no_trace(monkeypatch: pytest.MonkeyPatch):
+    class Breaking(AcceptedWire):
+        async def write(self, frame: Frame) -> None:
+            if frame.HasField("accepted"):
+                raise WireBroken("just then")
+            await super().write(frame)
+
+    async def work() -> None:
+        node = LinkNode("n2")
+        async with nodes(node) as addresses, open_streams(addresses["n2"]) as open_stream:
+            node.links.set_members({"n1": "127.0.0.1:1"})
+            with monkeypatch.context() as patch:
+                patch.setattr(acceptor, "AcceptedWire", Breaking)
+                with pytest.raises(AssertionError):
+                    await open_stream(1)
+            # The same number again would be refused if the first one still had the place.
+            await open_stream(1)
+            assert node.told.events == ["up n1 b9"]
+
+    run(work())
+
+
 def test_so_many_may_try_at_a_time(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(acceptor, "HANDSHAKES_MAX", 1)
 
@@ -147,7 +170,9 @@ async def open_streams(address: str) -> AsyncIterator[OpenStream]:
         answer = (await call.read()).hello
         mac = handshake.proof(SECRET.secret, "dialler", hello, answer)
         await call.write(Frame(proof=Proof(mac=mac)))
-        assert (await call.read()).HasField("accepted")
+        accepted = await call.read()
+        assert isinstance(accepted, Frame)
+        assert accepted.HasField("accepted")
 
     try:
         yield open_stream
