@@ -14,10 +14,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.committer import ProgressSource, Waiter
-from rookery.engine.peers.items import HEADER_BYTES, LIGHT, PUBLISH, handed_item, item, kept_item
+from rookery.engine.peers.items import (
+    ASLEEP,
+    HEADER_BYTES,
+    LIGHT,
+    PUBLISH,
+    SWITCHED,
+    handed_item,
+    item,
+    kept_item,
+)
 from rookery.engine.peers.plain import is_plain
 from rookery.engine.stats import DROP_PEER_DOWN, DROP_PEER_SLOW
 from rookery.message import Delivery, Message
+from rookery.mqtt.encode import topic_to_wire
 from rookery.ports import PeerLink
 from rookery.records import Entry, ProgressRow, decode_message, encode_message
 from rookery.routing.subscriber import Recipient, Subscriber
@@ -102,6 +112,11 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Item and position of kept messages told and not acknowledged."""
         self._fresh: deque[tuple[int, int, bytes]] = deque()
         """Group, position and entry of what is kept and not durable yet, while the link is up."""
+        self._switches: list[tuple[int, bytes]] = []
+        """Cells that it has adopted, each with the position in our log up to which messages were kept for those apart.
+
+        Those before it for the node itself are told to it, perhaps later, as what they were: not for these cells.
+        """
         self._untold: int = 0
         """How many kept messages with QoS 1 are still to be told, at most: others with QoS 1 wait for them."""
         self._barrier: int = 0
@@ -161,6 +176,25 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.outbox_bytes += len(data)
         self.sent += 1
         return self.sent
+
+    def switch(self, cell: str) -> None:
+        """From here on what it is told is for a cell as well that it has adopted."""
+        wire = topic_to_wire(cell)
+        self.put(item(SWITCHED, wire))
+        self._switches.append((self.hub.broker.committer.end(), wire))
+
+    def _put_kept(self, position: int, data: bytes) -> int:
+        """Tell it a kept message as what it was when it was kept."""
+        if self._switches:
+            cursor = self.owed.cursor()
+            self._switches = [each for each in self._switches if cursor < each[0]]
+        apart = [cell for end, cell in self._switches if position < end]
+        for cell in apart:
+            self.put(item(ASLEEP, cell))
+        number = self.put(data)
+        for cell in apart:
+            self.put(item(SWITCHED, cell))
+        return number
 
     def wait_for(self, number: int) -> None:
         """What ends in this turn waits until the node has acknowledged an item."""
@@ -306,7 +340,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         )
         broker.stats.messages_forwarded += 1
         if self.adopter is None:
-            told = self.put(kept_item(origin, number, plain))
+            told = self._put_kept(position, kept_item(origin, number, plain))
         else:
             told = self.adopter.put(handed_item(self.node_id, origin, number, plain))
         self._kept_told.append((told, position))
