@@ -13,6 +13,7 @@ from tests.support.ledger import Violation, named_in
 HANDOVER_SECONDS_MAX: Final = 0.25
 """How long what a node said before it lost a session may be on its way to us: the load runs in one loop with
 everything else, so this is its own lateness. What comes later was said by somebody who is no owner."""
+TAKEN_OVER: Final = "session_taken_over"
 WILL_SECONDS_MAX: Final = 10.0
 SHOWN_MAX: Final = 5
 
@@ -116,21 +117,20 @@ def sessions_lost(history: History) -> list[Violation]:
     ]
 
 
-def two_owners(history: History) -> list[Violation]:
+def two_owners(history: History, late_seconds: float = 0.0) -> list[Violation]:
     """A link was served although the same client id had been let in on a later one.
 
     An old link that merely stays open shows nothing: a node that is frozen or cut off cannot close it. So what
-    counts is what a node says on it: an acknowledgement, a message, an answer to a CONNECT.
+    counts is what a node says on it: an acknowledgement, a message, an answer to a CONNECT. ``late_seconds`` is how
+    late the load itself was at worst.
     """
+    slack = HANDOVER_SECONDS_MAX + late_seconds
     found = []
-    by_client: dict[str, list[Life]] = {}
-    for life in history.lives:
-        by_client.setdefault(life.client, []).append(life)
+    by_client = _by_client(history, slack)
     for sign in history.signs:
         own = history.lives[sign.life]
-        later = [each for each in by_client[sign.client] if each.opened_at > own.opened_at]
-        for each in later:
-            if sign.at > each.opened_at + HANDOVER_SECONDS_MAX:
+        for each in by_client[sign.client]:
+            if each.opened_at > own.opened_at and sign.at > each.opened_at + slack:
                 text = (
                     f"{own.node} served {sign.client} ({sign.what}) at {sign.at:.3f} s on a link of "
                     f"{own.opened_at:.3f} s, though {each.node} had let it in at {each.opened_at:.3f} s"
@@ -140,17 +140,17 @@ def two_owners(history: History) -> list[Violation]:
     return found
 
 
-def two_links(history: History, faults: Iterable[Fault]) -> list[Violation]:
+def two_links(
+    history: History, faults: Iterable[Fault], late_seconds: float = 0.0
+) -> list[Violation]:
     """Two links of a client id were open at once for longer than a handover takes, with no fault to explain it."""
+    slack = HANDOVER_SECONDS_MAX + late_seconds
     found = []
     explained = list(faults)
-    by_client: dict[str, list[Life]] = {}
-    for life in history.lives:
-        by_client.setdefault(life.client, []).append(life)
-    for lives in by_client.values():
+    for lives in _by_client(history, slack).values():
         for older, newer in itertools.pairwise(lives):
             end = older.ended_at
-            if end is not None and end <= newer.opened_at + HANDOVER_SECONDS_MAX:
+            if end is not None and end <= newer.opened_at + slack:
                 continue
             if any(fault.covers(newer.opened_at) for fault in explained):
                 continue
@@ -159,6 +159,21 @@ def two_links(history: History, faults: Iterable[Fault]) -> list[Violation]:
                 f"{newer.opened_at:.3f} s on"
             )
             found.append(Violation("links", f"{text}."))
+    return found
+
+
+def _by_client(history: History, slack: float) -> dict[str, list[Life]]:
+    """The links of each client id, but for those that were over as soon as they began.
+
+    CONNACKs of two nodes may overtake each other on their way: then the link that opened last is the one that was
+    displaced, at once.
+    """
+    found: dict[str, list[Life]] = {}
+    for life in history.lives:
+        lives = found.setdefault(life.client, [])
+        end = life.ended_at
+        if end is None or end > life.opened_at + slack or life.end != TAKEN_OVER:
+            lives.append(life)
     return found
 
 

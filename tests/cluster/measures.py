@@ -102,8 +102,12 @@ def resumptions(history: History, clients: Iterable[str], at: float) -> dict[str
 
 
 def will_delays(history: History, watcher: str) -> Shares:
-    """How long after its client's death each will came to a watcher."""
-    topics = {each.topic: each for each in history.last_wills.values() if each.died_at is not None}
+    """How long after its client's death each will came to a watcher, where it had to come."""
+    topics = {
+        each.topic: each
+        for each in history.last_wills.values()
+        if each.died_at is not None and not each.harmless
+    }
     return shares(
         arrival.at - died
         for arrival in history.arrivals.get(watcher, ())

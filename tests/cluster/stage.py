@@ -313,8 +313,8 @@ class Stage:
             *checks.disorder(history),
             *checks.unanswered(history, [each.name for each in load.senders]),
             *checks.sessions_lost(history),
-            *checks.two_owners(history),
-            *checks.two_links(history, faults),
+            *checks.two_owners(history, load.late_seconds_max),
+            *checks.two_links(history, faults, load.late_seconds_max),
             *checks.wills(history, load.watchers, self.now()),
             *checks.retained(history, retained, load.shared_topics),
             *[

@@ -171,6 +171,21 @@ class TestOwners:
         history.signs.append(Sign(9.0, "c", 1, "PubAck"))
         assert checks.two_owners(history) == []
 
+    def test_a_link_that_was_displaced_at_once_may_have_opened_before_it_seems(self):
+        history, older = self.links()
+        newer = history.lives[1]
+        newer.ended_at, newer.end = 2.1, "session_taken_over"
+        history.signs.append(Sign(2.6, "c", 0, "PubAck"))
+        assert checks.two_owners(history) == checks.two_links(history, []) == []
+        newer.end = "lost"
+        assert kinds(checks.two_owners(history)) == ["owners"]
+
+    def test_how_late_the_load_was_is_no_nodes_fault(self):
+        history, older = self.links()
+        older.ended_at = 2.7
+        history.signs.append(Sign(2.6, "c", 0, "PubAck"))
+        assert checks.two_owners(history, 0.5) == checks.two_links(history, [], 0.5) == []
+
     def test_two_open_links(self):
         history, older = self.links()
         assert kinds(checks.two_links(history, [])) == ["links"]
