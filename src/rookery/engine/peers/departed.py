@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Final
 from rookery.engine.peers.facts import ADOPTED, epoch_of
 from rookery.engine.peers.heirs import deliver_hint
 from rookery.engine.peers.items import (
-    SWITCHED,
     adopted_item,
     holding_item,
-    item,
     text_of,
     u64_at,
 )
 from rookery.engine.peers.remote_node import PEER_FACT, RemoteNode
-from rookery.mqtt.encode import topic_to_wire
 from rookery.records import Entry, Loaded
 
 if TYPE_CHECKING:
@@ -114,7 +111,7 @@ class Departed:
         """Another node has adopted a cell."""
         if cell != self._hub.node_id:
             self._adopt(cell, epoch, adopter)
-        adopter.put(item(SWITCHED, topic_to_wire(cell)))
+        adopter.switch(cell)
 
     def holding(self) -> bytes:
         """What we keep, or would keep, for others, as we tell it at the start of a link."""

@@ -43,6 +43,8 @@ LIGHT: Final = 14
 """A message like ``PUBLISH``, of which nobody there gets more than QoS 0: its acknowledgement is not asked for."""
 CLIENTS: Final = 13
 """How many clients the sender has: a u64."""
+ASLEEP: Final = 15
+"""Until the next ``SWITCHED`` for this adopted cell (text) its node has kept for it what follows."""
 
 HEADER_BYTES: Final = 5
 

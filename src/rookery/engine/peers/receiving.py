@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rookery.engine.peers.items import (
     ADOPTED,
+    ASLEEP,
     CLAIM,
     CLAIMED,
     CLIENTS,
@@ -78,6 +79,8 @@ class Receiving:
             self._hub.departed.holds(node, body)
         elif kind == CLIENTS:
             node.clients = u64_at(body, 0)
+        elif kind == ASLEEP:
+            node.asleep.add(text_of(item.body)[0])
         elif kind == SWITCHED:
             node.asleep.discard(text_of(body)[0])
         elif kind == SYNCED:

@@ -14,10 +14,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.committer import ProgressSource, Waiter
-from rookery.engine.peers.items import HEADER_BYTES, LIGHT, PUBLISH, handed_item, item, kept_item
+from rookery.engine.peers.items import (
+    ASLEEP,
+    HEADER_BYTES,
+    LIGHT,
+    PUBLISH,
+    SWITCHED,
+    handed_item,
+    item,
+    kept_item,
+)
 from rookery.engine.peers.plain import is_plain
 from rookery.engine.stats import DROP_PEER_DOWN, DROP_PEER_SLOW
 from rookery.message import Delivery, Message
+from rookery.mqtt.encode import topic_to_wire
 from rookery.ports import PeerLink
 from rookery.records import Entry, ProgressRow, decode_message, encode_message
 from rookery.routing.subscriber import Recipient, Subscriber
@@ -102,6 +112,13 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Item and position of kept messages told and not acknowledged."""
         self._fresh: deque[tuple[int, int, bytes]] = deque()
         """Group, position and entry of what is kept and not durable yet, while the link is up."""
+        self._switches: list[tuple[int, bytes]] = []
+        """Cells that it has adopted, each with the position in our log up to which messages were kept for those apart.
+
+        Those before it for the node itself are told to it, perhaps later, as what they were: not for these cells.
+        """
+        self._untold: int = 0
+        """How many kept messages with QoS 1 are still to be told, at most: others with QoS 1 wait for them."""
         self._barrier: int = 0
         """The group whose durability stands in for acknowledgements that did not come."""
 
@@ -118,13 +135,12 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         return not self._fresh and not self._kept_told and not self.owed.reading
 
     def is_direct(self) -> bool:
-        """Whether a message may be told at once: nothing kept must go before it."""
-        return (
-            self.link is not None
-            and not self._fresh
-            and self.owed.backlog.count == 0
-            and not self.owed.reading
-        )
+        """Whether a message with QoS 1 may be told at once: nothing kept must go before it.
+
+        What is kept with QoS 2 has an order of its own. If it held these up, they would be kept as well, before
+        earlier ones that are told and not acknowledged: those are kept when the link goes down, and come out last.
+        """
+        return self.link is not None and self._untold == 0
 
     def forward(self, message: Message, qos: int, durable: bool, share: str) -> int:
         """Have the node get a message.
@@ -160,6 +176,25 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.outbox_bytes += len(data)
         self.sent += 1
         return self.sent
+
+    def switch(self, cell: str) -> None:
+        """From here on what it is told is for a cell as well that it has adopted."""
+        wire = topic_to_wire(cell)
+        self.put(item(SWITCHED, wire))
+        self._switches.append((self.hub.broker.committer.end(), wire))
+
+    def _put_kept(self, position: int, data: bytes) -> int:
+        """Tell it a kept message as what it was when it was kept."""
+        if self._switches:
+            cursor = self.owed.cursor()
+            self._switches = [each for each in self._switches if cursor < each[0]]
+        apart = [cell for end, cell in self._switches if position < end]
+        for cell in apart:
+            self.put(item(ASLEEP, cell))
+        number = self.put(data)
+        for cell in apart:
+            self.put(item(SWITCHED, cell))
+        return number
 
     def wait_for(self, number: int) -> None:
         """What ends in this turn waits until the node has acknowledged an item."""
@@ -197,6 +232,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         committer.refer(position, 1)
         group = committer.must_keep()
         owed = self.owed
+        if message.qos < 2:
+            self._untold += 1
         if self.link is not None and not owed.backlog.count and not owed.reading:
             entry = committer.group.entries[len(committer.group.entries) - 1]
             self._fresh.append((group, position, entry))
@@ -212,6 +249,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         if self.owed.was_finished(position):
             return False
         self.owed.backlog.append(position, qos)
+        if qos < 2:
+            self._untold += 1
         return True
 
     def committed(self, group: int, error: Exception | None) -> None:
@@ -227,6 +266,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
                 self.finish(position)
             else:
                 self._tell_kept(position, entry)
+        self._look_for_untold()
         if error is not None and self._barrier:
             # Nothing can be kept, so nobody can be told that it is: their links end.
             self.hub.give_up_waiting(self)
@@ -273,7 +313,14 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
                 self.finish(position)
             else:
                 self._tell_kept(position, entry)
+        self._look_for_untold()
         self.hub.broker.request_turn()
+
+    def _look_for_untold(self) -> None:
+        """What was given up, or taken back with others, was not counted off: with nothing left nothing is untold."""
+        owed = self.owed
+        if not owed.backlog.count and not owed.reading and not self._fresh:
+            self._untold = 0
 
     def _tell_kept(self, position: int, data: bytes) -> None:
         """Tell a kept message; the receiver knows by origin and number whether it had it before."""
@@ -281,11 +328,11 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         entry = decode_message(data, broker.committer.wall_minus_monotonic)
         origin = entry.origin or self.hub.origin
         number = entry.number or position
+        if entry.message.qos < 2 and self._untold:
+            self._untold -= 1
         if self.adopted_here:
-            if entry.origin:
-                self.hub.departed.handed(self.node_id, origin, number, entry)
-            else:
-                self.hub.departed.deliver(self.node_id, entry)
+            # Its node may have had it from us before it died, so that the sessions brought it along.
+            self.hub.departed.handed(self.node_id, origin, number, entry)
             self.finish(position)
             return
         plain = encode_message(
@@ -293,7 +340,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         )
         broker.stats.messages_forwarded += 1
         if self.adopter is None:
-            told = self.put(kept_item(origin, number, plain))
+            told = self._put_kept(position, kept_item(origin, number, plain))
         else:
             told = self.adopter.put(handed_item(self.node_id, origin, number, plain))
         self._kept_told.append((told, position))
@@ -395,6 +442,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.owed.start_at(cursor, finished)
         for position in sorted(positions):
             self.owed.backlog.append(position, 1)
+        self._untold = self.owed.backlog.count
 
 
 class RemoteMember(Subscriber):

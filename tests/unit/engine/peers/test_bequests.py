@@ -190,7 +190,8 @@ class TestWhatItKeptForAnother:
         assert payloads(cluster, "c", "far") == [b"1"]
 
 
-def test_what_others_keep_for_its_sessions_does_not_come_to_them_twice():
+@pytest.mark.parametrize("adopter", ["b", "c"])
+def test_what_others_keep_for_its_sessions_does_not_come_to_them_twice(adopter):
     cluster = four(("a", "reader"))
     # What the acknowledgement says is done, and it never arrives.
     writer = cluster.connect("c", "writer")
@@ -198,9 +199,28 @@ def test_what_others_keep_for_its_sessions_does_not_come_to_them_twice():
     cluster.settle(lambda link: (link.source, link.target) != ("a", "c"))
     assert not hub_of(cluster.engines["c"]).nodes["a"].is_idle()
     cluster.cut("a", "c")
-    adopted(cluster, kill(cluster))
+    adopted(cluster, kill(cluster), adopter)
     published(cluster, b"2", node="c")
-    assert payloads(cluster, "b", "reader") == [b"1", b"2"]
+    assert payloads(cluster, adopter, "reader") == [b"1", b"2"]
+
+
+def test_what_another_kept_for_its_adopter_before_it_knew_is_not_for_its_sessions():
+    cluster = four(("a", "far"), ("b", "near"))
+    dead = kill(cluster)
+    store = cluster.stores["c"]
+    store.at_once = (
+        False  # It is told when it is durable there, and kept for the dead node as well.
+    )
+    writer = cluster.connect("c", "writer")
+    assert cluster.send(writer, publish("t", b"1", 2, packet_id=1)) == []
+    adopted(cluster, dead)
+    store.at_once = True
+    while store.waiting:
+        store.complete()
+    cluster.settle()
+    published(cluster, b"2", node="d")
+    assert payloads(cluster, "b", "near") == [b"1", b"2"]
+    assert payloads(cluster, "b", "far") == [b"1", b"2"]
 
 
 class TestRetained:

@@ -143,6 +143,26 @@ class TestALinkThatIsDown:
         cluster.join("a", "b")
         assert cluster.taken(far) == ["PUBLISH t=x q1 #1"]
 
+    def test_what_was_told_stays_before_what_was_kept_beside_qos_2(self):
+        cluster = Cluster("a", "b")
+        far = cluster.connect("b", "far", **LASTING)
+        cluster.subscribe(far, "t", qos=2)
+        cluster.settle()
+        writer = cluster.connect("a", "writer")
+        store = cluster.stores["a"]
+        store.at_once = False  # What has QoS 2 is told when it is durable here.
+        for number, qos in ((1, 1), (2, 2), (3, 1)):
+            packet = publish("t", b"%d" % number, qos, packet_id=number)
+            writer.engine.turn((writer, writer.encode(packet)))
+        cluster.cut("a", "b")
+        store.at_once = True
+        while store.waiting:
+            store.complete()
+        cluster.join("a", "b")
+        cluster.settle()
+        payloads = [packet.payload for packet in far.take() if packet.qos == 1]
+        assert payloads == [b"1", b"3"]
+
     def test_it_outlives_our_own_restart(self):
         cluster = Cluster("a", "b")
         far = cluster.connect("b", "far", **LASTING)
