@@ -234,6 +234,7 @@ _MORE: Final = 0x80
 """A second byte of flags follows."""
 _INHERITED: Final = 0x01
 _STAMPED: Final = 0x02
+_PASSED_ON: Final = 0x04
 
 
 def pack_numbers(numbers: Sequence[int]) -> bytes:
@@ -294,6 +295,8 @@ class Entry:
         share: str,
         kept_at: float | None,
         heirs: bytes = b"",
+        origin: str = "",
+        number: int = 0,
     ) -> None:
         self.message = message
         self.targets = targets
@@ -307,6 +310,10 @@ class Entry:
 
         It was published before these held here: the sessions brought it with them from another node's cell.
         """
+        self.origin = origin
+        """The node whose log kept it first for the node it is kept for; empty for ourselves."""
+        self.number = number
+        """Its position there."""
 
     def older_than(self, seconds: int | None, now: float) -> bool:
         """Whether it was put into the log longer ago than that; ``None`` is no bound."""
@@ -320,6 +327,8 @@ def encode_message(
     share: str = "",
     kept_at: float | None = None,
     heirs: bytes = b"",
+    origin: str = "",
+    number: int = 0,
 ) -> bytes:
     """A message as a log entry."""
     flags = message.qos
@@ -345,6 +354,10 @@ def encode_message(
         more |= _INHERITED
         parts.append(len(heirs).to_bytes(4, "big"))
         parts.append(heirs)
+    if origin:
+        more |= _PASSED_ON
+        parts.append(topic_to_wire(origin))
+        parts.append(number.to_bytes(8, "big"))
     if share:
         flags |= _SHARED
         parts.append(topic_to_wire(share))
@@ -389,6 +402,12 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
         at = begin + int.from_bytes(data[at:begin], "big")
         heirs = data[begin:at]
     reader = Reader(data, at, len(data))
+    origin = ""
+    number = 0
+    if more & _PASSED_ON:
+        origin = reader.text()
+        number = int.from_bytes(data[reader.at : reader.at + 8], "big")
+        reader.at += 8
     share = reader.text() if flags & _SHARED else ""
     publisher = reader.text()
     begin = reader.at
@@ -408,4 +427,4 @@ def decode_message(data: bytes, wall_minus_monotonic: float) -> Entry:
     )
     message.expires_at = expires_at
     message.stamp = stamp
-    return Entry(message, tuple(targets), share, kept_at, heirs)
+    return Entry(message, tuple(targets), share, kept_at, heirs, origin, number)

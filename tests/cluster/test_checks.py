@@ -62,6 +62,7 @@ class TestLost:
 
     def test_every_session_is_owed_it(self):
         history = history_of(1)
+        assert history.interested(ONE.topic) == ["s"]
         history.granted("other", "load/p/+", 1, 0.6)
         arrive(history, 1)
         assert kinds(checks.lost(history)) == ["lost"]

@@ -49,10 +49,11 @@ def adopt(
     work_max: int = 3,
     meanwhile: Callable[[int], object] | None = None,
     reachable: Callable[[], None] | None = None,
+    epoch: int = EPOCH,
     **bounds: int,
 ) -> Summary:
     """Adopt what is durable in a store; ``meanwhile`` is called after each turn with its number."""
-    return asyncio.run(_adopt(engine, dead, cell, work_max, meanwhile, reachable, bounds))
+    return asyncio.run(_adopt(engine, dead, cell, work_max, meanwhile, reachable, epoch, bounds))
 
 
 async def _adopt(
@@ -62,9 +63,10 @@ async def _adopt(
     work_max: int,
     meanwhile: Callable[[int], object] | None,
     reachable: Callable[[], None] | None,
+    epoch: int,
     bounds: dict[str, int],
 ) -> Summary:
-    adoption = Adoption(engine.broker, cell, EPOCH, await dead.open(), dead.read_blocks, reachable)
+    adoption = Adoption(engine.broker, cell, epoch, await dead.open(), dead.read_blocks, reachable)
     adoption.slices.work_max = work_max
     for name, value in bounds.items():
         setattr(adoption.slices, name, value)

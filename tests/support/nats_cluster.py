@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -101,7 +101,7 @@ class NatsCluster:
         return tuple(f"127.0.0.1:{port}" for port in ports)
 
     @contextlib.asynccontextmanager
-    async def connected(self, home: int = 0):
+    async def connected(self, home: int = 0) -> AsyncIterator[JetStream]:
         """A connection of the node ``home``."""
         jetstream = JetStream(JetStreamSettings(self.addresses(home), SECRET))
         await jetstream.connect()

@@ -29,8 +29,10 @@ class FakeLink:
     def carry(self) -> bool:
         """Hand over what was sent."""
         frames, self.frames = self.frames, []
+        engine = self.cluster.engines.get(self.target)
+        if engine is None:
+            return False  # It was killed, and the other does not know yet.
         if frames:
-            engine = self.cluster.engines[self.target]
             hub_of(engine).peer_frames(self.source, frames)
             engine.settle()
         return bool(frames)

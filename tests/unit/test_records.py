@@ -225,3 +225,14 @@ def test_an_entry_names_who_inherited_it():
     entry = decode_message(encode_message(message, 100.0, (), "", 10.0, heirs), 100.0)
     assert (entry.heirs, entry.targets, entry.share, entry.kept_at) == (heirs, (), "", 10.0)
     assert (entry.message.topic, entry.message.payload, entry.message.qos) == ("t", b"x", 2)
+
+
+def test_an_entry_says_by_what_it_is_known_to_whom_it_is_kept_for():
+    message = Message("t", topic_to_wire("t"), b"x", 2, True, None, "p", 0.0)
+    message.stamp = 5
+    for share in ("", "$share/g/t"):
+        data = encode_message(message, 0.0, (9,), share, None, b"", "ä/1", 1 << 40)
+        entry = decode_message(data, 0.0)
+        assert (entry.origin, entry.number) == ("ä/1", 1 << 40)
+        assert (entry.targets, entry.share, entry.message.stamp) == ((9,), share, 5)
+        assert (entry.message.topic, entry.message.payload) == ("t", b"x")

@@ -54,11 +54,14 @@ class Ending:
         self.event = asyncio.Event()
         self.reason = ""
         """Why a new node is to follow; empty where none is."""
+        self.pause_seconds = 0.0
+        """How long before it does."""
         self._starting: asyncio.Task[Any] | None = None
 
-    def begin_anew(self, reason: str) -> None:
-        """End the node; another one follows, if there is a reason."""
+    def begin_anew(self, reason: str, pause_seconds: float = 0.0) -> None:
+        """End the node; another one follows after a pause, if there is a reason."""
         self.reason = reason
+        self.pause_seconds = pause_seconds
         self.event.set()
         if self._starting is not None:
             self._starting.cancel()
@@ -101,6 +104,21 @@ async def _serve(loaded: Loaded, logs: Logs) -> int:
         if code or not ending.reason:
             return code
         structlog.get_logger("rookery.cli").warning("node_begins_anew", reason=ending.reason)
+        if await _stopped_within(ending):
+            return 0
+
+
+async def _stopped_within(ending: Ending) -> bool:
+    """Wait for the pause before the next node; whether a signal came meanwhile."""
+    import asyncio
+
+    pause_seconds = ending.pause_seconds
+    ending.event.clear()
+    try:
+        await asyncio.wait_for(ending.event.wait(), pause_seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _serve_once(loaded: Loaded, logs: Logs, ending: Ending) -> int:

@@ -16,10 +16,11 @@ from typing import Any, Final
 
 import nats.errors
 import structlog
-from nats.aio.client import Client, Server
+from nats.aio.client import Client, Server, Srv
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
+from rookery.actors.tasks import Tasks
 from rookery.cluster.nats_config import CLIENT_USER, password
 
 log: Final = structlog.get_logger("rookery.cluster")
@@ -28,7 +29,7 @@ ANSWER_SECONDS_MAX: Final = 1.0
 """How long an answer may take: what a dying server was asked is lost, and asking again is cheap."""
 CONNECT_SECONDS_MAX: Final = 1
 RECONNECT_SECONDS: Final = 0.2
-PING_SECONDS: Final = 1
+PING_SECONDS: Final = 0.5
 """How often the server is asked for a sign of life; a stopped one is left after three times that."""
 NO_RESPONDERS_SECONDS: Final = 0.05
 """How long one waits before it reports that nobody is there to answer."""
@@ -76,10 +77,12 @@ class JetStream:
 
     def __init__(self, settings: JetStreamSettings) -> None:
         self._settings = settings
-        self._client = Client()
-        self._connected_to: str | None = None
+        self._client = _Client()
+        self._tasks = Tasks(_failed)
+        self._closing = False
         self._told: str | None = None
         self._tries = 0
+        self._last = ""
 
     @property
     def connected(self) -> bool:
@@ -91,8 +94,23 @@ class JetStream:
         """Whether that is the node's own server."""
         return self.connected and self._where() == address(self._settings.servers[0])
 
+    def problems(self) -> list[str]:
+        """What is wrong with the connection now, for the operator; empty when nothing is."""
+        if self.connected:
+            return []
+        return [f"NATS: no connection{'' if self._told is None else f': {self._told}'}"]
+
     async def connect(self) -> None:
         """Connect; waits until a server lets us in."""
+        await self._open()
+
+    async def close(self) -> None:
+        """End the connection."""
+        self._closing = True
+        await self._tasks.stop()
+        await self._client.close()
+
+    async def _open(self) -> None:
         user: dict[str, Any] = {}
         if self._settings.secret:
             secret = password(self._settings.secret, CLIENT_USER)
@@ -101,22 +119,19 @@ class JetStream:
             [url(server) for server in self._settings.servers],
             name=self._settings.name,
             connect_timeout=CONNECT_SECONDS_MAX,
-            # The library takes a float as well.
+            # The library takes fractions of a second as well.
             reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]
+            ping_interval=PING_SECONDS,  # type: ignore[arg-type]
             max_reconnect_attempts=-1,
             dont_randomize=True,
-            ping_interval=PING_SECONDS,
             reconnect_to_server_handler=self._next_server,
             error_cb=self._error,
             disconnected_cb=self._disconnected,
+            closed_cb=self._closed,
             reconnected_cb=self._reconnected,
             **user,
         )
-        log.info("nats_connected", server=self._where())
-
-    async def close(self) -> None:
-        """End the connection."""
-        await self._client.close()
+        await self._reconnected()
 
     async def go_home(self) -> None:
         """Connect to the node's own server again, if it can be connected to."""
@@ -126,6 +141,7 @@ class JetStream:
         except OSError:
             return
         writer.close()
+        self._last = ""
         await self._client.force_reconnect()
 
     async def ask(
@@ -208,7 +224,7 @@ class JetStream:
     def _next_server(
         self, servers: Sequence[Server], _info: Mapping[str, Any]
     ) -> tuple[Server, float]:
-        """Which server to try: ours first, then the others in turn. The library has them in an order of its own."""
+        """Which server to try: ours first, then the others in turn; ours last where it was just lost."""
         home = address(self._settings.servers[0])
         ordered = sorted(servers, key=lambda each: each.uri.netloc.rpartition("@")[2] != home)
         chosen = ordered[self._tries % len(ordered)]
@@ -223,14 +239,29 @@ class JetStream:
             log.warning("nats_connection_error", reason=self._told)
 
     async def _disconnected(self) -> None:
-        self._tries = 0
+        self._tries = 1 if self._last == address(self._settings.servers[0]) else 0
         if not self._client.is_closed:
             log.warning("nats_disconnected")
 
+    async def _closed(self) -> None:
+        # The library gives up for good where a server told it an error.
+        if not self._closing:
+            self._client = _Client()
+            self._tasks.start("nats-connection", self._open())
+
     async def _reconnected(self) -> None:
-        self._tries = 0
         self._told = None
-        log.info("nats_connected", server=self._where())
+        self._last = self._where()
+        log.info("nats_connected", server=self._last)
+
+
+class _Client(Client):
+    """The library's client, which leaves connections open that were made and came to nothing."""
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
 
 
 class _Reading:
@@ -258,6 +289,10 @@ class _Reading:
             self.found.append(Stored(sequence, headers["Nats-Subject"], msg.data))
         elif not self.ended.done():
             self.ended.set_result(status)
+
+
+def _failed(name: str, error: BaseException) -> None:
+    log.error("nats_connection_failed", task=name, exc_info=error)
 
 
 def answered(msg: Msg) -> dict[str, Any]:

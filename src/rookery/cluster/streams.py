@@ -28,10 +28,10 @@ def replicas_for(servers: int) -> int:
 
 
 async def ensure_streams(jetstream: JetStream, node_id: str, servers: int) -> None:
-    """Make what is missing, with as many replicas as there are servers for; waits for JetStream as long as it takes."""
+    """Make what is missing, with as many replicas as there are servers for; waits as long as that takes."""
     replicas = replicas_for(servers)
-    for wanted in wanted_streams(node_id, replicas):
-        await _until_done(jetstream, wanted, node_id if servers > replicas else None)
+    beside = node_id if servers > replicas else None
+    await _until_done(jetstream, wanted_streams(node_id, replicas), beside)
 
 
 def wanted_streams(node_id: str, replicas: int) -> list[dict[str, Any]]:
@@ -71,30 +71,42 @@ async def stream_info(jetstream: JetStream, stream: str) -> dict[str, Any]:
     return await jetstream.api(f"STREAM.INFO.{stream}")
 
 
-async def _until_done(jetstream: JetStream, wanted: dict[str, Any], beside: str | None) -> None:
+async def _until_done(
+    jetstream: JetStream, wanted: list[dict[str, Any]], beside: str | None
+) -> None:
+    """Look at all of them in turn, so that they come into being at the same time."""
     loop = asyncio.get_running_loop()
     began = told = loop.time()
+    reasons = {str(each["name"]): "it was not looked at" for each in wanted}
+    new: set[str] = set()
     while True:
-        try:
-            await _ensure(jetstream, wanted, beside)
-        except (NoAnswer, Refusal) as error:
-            reason = str(error)
-        else:
+        for each in wanted:
+            name = str(each["name"])
+            if not reasons[name]:
+                continue
+            try:
+                changed, reasons[name] = await _ensure(jetstream, each, beside, name in new)
+            except (NoAnswer, Refusal) as error:
+                reasons[name] = str(error)
+            else:
+                new |= {name} if changed else set()
+        missing = {name: reason for name, reason in reasons.items() if reason}
+        if not missing:
             return
         if loop.time() - told >= TELL_SECONDS:
             told = loop.time()
-            waited = round(told - began)
-            log.warning(
-                "waiting_for_jetstream", stream=wanted["name"], reason=reason, seconds=waited
-            )
+            log.warning("waiting_for_jetstream", streams=missing, seconds=round(told - began))
         await asyncio.sleep(TRY_SECONDS)
 
 
-async def _ensure(jetstream: JetStream, wanted: dict[str, Any], beside: str | None) -> None:
+async def _ensure(
+    jetstream: JetStream, wanted: dict[str, Any], beside: str | None, new: bool
+) -> tuple[bool, str]:
     """Make the stream, or give it the replicas it lacks: it never loses one here.
 
-    Where there are more servers than replicas, a log must lie on its node's own: it is made there alone, and
-    then given the others.
+    Returns whether something was changed, and why the stream cannot be relied on yet; empty where it can. Where
+    there are more servers than replicas, a log must lie on its node's own: it is made there alone, and then given
+    the others.
     """
     name = str(wanted["name"])
     try:
@@ -106,8 +118,30 @@ async def _ensure(jetstream: JetStream, wanted: dict[str, Any], beside: str | No
         if beside is not None and not name.startswith("REG_"):
             tag = "node:" + names.token(beside)
             first |= {"num_replicas": 1, "placement": {"tags": [tag]}}
-        info = await jetstream.api(f"STREAM.CREATE.{name}", first, MAKE_SECONDS_MAX)
+        await jetstream.api(f"STREAM.CREATE.{name}", first, MAKE_SECONDS_MAX)
         log.info("stream_made", stream=name, replicas=wanted["num_replicas"])
+        return True, "it was made just now"
     now = info["config"]
     if now["num_replicas"] < wanted["num_replicas"]:
-        await jetstream.api(f"STREAM.UPDATE.{name}", {**now, **wanted, "placement": None})
+        asked = {**now, **wanted, "placement": None}
+        await jetstream.api(f"STREAM.UPDATE.{name}", asked, MAKE_SECONDS_MAX)
+        return True, "it was given replicas just now"
+    return False, unreliable(info, new)
+
+
+def unreliable(info: dict[str, Any], new: bool) -> str:
+    """Why a stream cannot be relied on yet; empty where it can.
+
+    Of one that is new all replicas must have joined, else the first records would be on fewer servers than they say.
+    Of another a server may be away.
+    """
+    replicas = int(info["config"]["num_replicas"])
+    cluster = info.get("cluster") or {}
+    if replicas == 1:
+        return ""
+    if not cluster.get("leader"):
+        return "it has no leader"
+    joined = sum(bool(replica.get("current")) for replica in cluster.get("replicas", ()))
+    if new and joined < replicas - 1:
+        return f"{joined} of {replicas - 1} other replicas have joined"
+    return ""

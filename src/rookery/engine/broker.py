@@ -21,6 +21,7 @@ from rookery.engine.committer import Committer
 from rookery.engine.gate import Gate
 from rookery.engine.leaving import Leaving
 from rookery.engine.overload import Overload
+from rookery.engine.own_messages import OwnMessages
 from rookery.engine.publishing import Publishing
 from rookery.engine.registry import Registry
 from rookery.engine.review import Review
@@ -168,6 +169,7 @@ class Broker:
         self.leaving = Leaving(self)
         self.registry = Registry(self)
         self.publishing = Publishing(self)
+        self.own_messages = OwnMessages(self)
         self.subscribing = Subscribing(self)
         self.admission = Admission(self)
         self.trimmer = Trimmer(self)
@@ -324,7 +326,7 @@ class Broker:
             self._failed = False
             self.committer.take_again()
             self.publishing.retain_again()
-            self.publishing.publish_again()
+            self.own_messages.publish_again()
         self.request_turn()
 
     def _commit_failed(self, first: int) -> None:
@@ -336,7 +338,7 @@ class Broker:
         if first:
             for actor in list(self.registry.actors.values()):
                 actor.take_back(first)
-        self.publishing.not_taken()
+        self.own_messages.not_taken()
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)

@@ -62,9 +62,6 @@ INVALID: Final = 1 << 12
 WAITING: Final = -1
 """In place of a reason code: the packet is taken again later, or its link has ended."""
 
-NOT_TAKEN: Final = 1 << 62
-"""Stands for the group of a message whose group failed: no group has this number."""
-
 # Whom a message reaches.
 EVERYWHERE: Final = 0
 FROM_PEER: Final = 1
@@ -78,20 +75,6 @@ NOT_AUTHORIZED: Final = 0x87
 TOPIC_NAME_INVALID: Final = 0x90
 QUOTA_EXCEEDED: Final = 0x97
 PAYLOAD_FORMAT_INVALID: Final = 0x99
-
-
-class Own:
-    """A message that no client sends again if its commit fails."""
-
-    def __init__(self, group: int, message: Message, share: str, number: int) -> None:
-        self.group = group
-        self.told: bool = group != NOT_TAKEN
-        """Whether it was published, though perhaps not kept."""
-        self.message = message
-        self.share = share
-        """The share group it was handed over in; empty for a will."""
-        self.number = number
-        """The session whose rows go with it; 0 when it has none."""
 
 
 class Publishing:
@@ -115,7 +98,6 @@ class Publishing:
         self._scope: int = EVERYWHERE
         self._asleep: set[str] = NO_CELLS
         """The cells whose sessions the message being published is kept for elsewhere."""
-        self._own: list[Own] = []
 
     def receive(self, client: ClientLink, publish: Publish, now: float) -> None:
         """A client's PUBLISH: publish it once and acknowledge it when that is done."""
@@ -205,7 +187,7 @@ class Publishing:
         message = message_from_publish(publish, actor.client_id, now)
         if actor.mountpoint:
             message = mounted_message(message, actor.mountpoint)
-        if self._committer.failing and self._must_be_kept(message):
+        if self._committer.failing and self.must_be_kept(message):
             self._stats.drop(DROP_COMMIT_FAILED)
             if client_version(actor) != V5:
                 # 3.x has no negative acknowledgement: only a new link makes the client resend.
@@ -284,14 +266,25 @@ class Publishing:
             actor.publish_permissions.clear()
         actor.publish_permissions[topic] = known
 
-    def publish(self, message: Message) -> None:
-        """Publish a message of the node's own or a will: already permitted, nobody to answer."""
+    def publish(self, message: Message) -> int:
+        """Publish a message of the node's own or a will: already permitted, nobody to answer.
+
+        Returns the commit group it is kept in, 0 for none.
+        """
+        self._group = 0
         if message.retain:
             self.retain(message)
         if message.topic.startswith(SYS_PREFIX):
             self._scope = THIS_NODE
         self.route(message, None)
         self._scope = EVERYWHERE
+        return self._group
+
+    def publish_once_more(self, message: Message) -> int:
+        """Tell everybody again what could not be kept; its retained message is seen to elsewhere."""
+        self._group = 0
+        self.route(message, None)
+        return self._group
 
     def receive_from_peer(self, message: Message, share: str, asleep: set[str]) -> int:
         """Publish here what was published at another node; the commit group it is kept in, 0 for none.
@@ -342,72 +335,11 @@ class Publishing:
         if before is not None and before.position:
             self._keep_retained(topic, before, None)
 
-    def publish_will(self, message: Message, number: int) -> None:
-        """Publish a will; when messages are taken again if it cannot be kept now, for nobody else would.
-
-        ``number`` names the session, whose row says whether the will is still to come.
-        """
+    def give(self, message: Message, recipient: Recipient, share: str) -> int:
+        """Give a message to one member of a share group; the commit group it is kept in, 0 for none."""
         self._group = 0
-        if self._committer.failing and self._must_be_kept(message):
-            self._group = NOT_TAKEN
-        else:
-            self.publish(message)
-        self._remember(message, "", number)
-
-    def hand_over(self, delivery: Delivery, recipient: Recipient, number: int) -> None:
-        """Give a message that one member of a share group could not take to another.
-
-        ``number`` names the session it was taken from, which is done with it only when it is kept anew.
-        """
-        committer = self._committer
-        self._group = 0
-        if committer.failing and recipient.subscriber.durable:
-            self._group = NOT_TAKEN
-        else:
-            self.tell_member(delivery.message, recipient, delivery.share)
-        if delivery.position and self._group:
-            committer.refer(delivery.position, 1)
-            committer.release_with_group(delivery.position)
-        self._remember(delivery.message, delivery.share, number)
-
-    def _remember(self, message: Message, share: str, number: int) -> None:
-        durable = self._committer.durable
-        self._own = [each for each in self._own if each.group > durable]
-        if self._group:
-            self._own.append(Own(self._group, message, share, number))
-            if number:
-                self._committer.tie(number)
-
-    def not_taken(self) -> None:
-        """A commit failed, and with it all that is not durable."""
-        durable = self._committer.durable
-        self._own = [each for each in self._own if each.group > durable]
-        for each in self._own:
-            each.group = NOT_TAKEN
-
-    def publish_again(self) -> None:
-        """Messages are taken again: what no client will send again is published once more."""
-        own, self._own = self._own, []
-        for each in own:
-            if each.group != NOT_TAKEN:
-                self._own.append(each)
-                continue
-            again = copy_of(each.message)
-            if not each.share:
-                if each.told:
-                    self._group = 0
-                    self.route(again, None)
-                    self._remember(again, "", each.number)
-                else:
-                    self.publish_will(again, each.number)
-                continue
-            shared = split_share(each.share)
-            assert shared is not None
-            group = self._router.share(shared[0], shared[1])
-            recipient = None if group is None else group.pick(chance(), None)
-            if recipient is not None:
-                delivery = Delivery(again, again.qos, False, recipient.identifiers, each.share)
-                self.hand_over(delivery, recipient, each.number)
+        self.tell_member(message, recipient, share)
+        return self._group
 
     def retain(self, message: Message) -> int:
         """Set or clear the topic's retained message. [MQTT-3.3.1-5] [MQTT-3.3.1-6]"""
@@ -472,7 +404,7 @@ class Publishing:
             committer.group.retained[topic] = message.position
         self._group = committer.must_keep()
 
-    def _must_be_kept(self, message: Message) -> bool:
+    def must_be_kept(self, message: Message) -> bool:
         """Whether a durable session is owed it, or it is retained."""
         if message.retain:
             return True
@@ -609,22 +541,6 @@ def not_for_clients(topic: str, mountpoint: str) -> Decision | None:
     if mountpoint and topic.startswith("$"):
         return NO_DOLLAR
     return None
-
-
-def copy_of(message: Message) -> Message:
-    """The same message with no place in the log."""
-    copy = Message(
-        message.topic,
-        message.topic_wire,
-        message.payload,
-        message.qos,
-        message.retain,
-        message.properties,
-        message.publisher,
-        0.0,
-    )
-    copy.expires_at = message.expires_at
-    return copy
 
 
 def client_version(actor: SessionActor) -> int:

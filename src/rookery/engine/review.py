@@ -277,7 +277,7 @@ class Review:
             group = self._broker.router.share(shared[0], shared[1])
             recipient = None if group is None else group.pick(chance(), actor)
             if recipient is not None:
-                self._broker.publishing.hand_over(delivery, recipient, actor.number)
+                self._broker.own_messages.hand_over(delivery, recipient, actor.number)
                 return
         self._broker.stats.drop(DROP_REVOKED)
 
@@ -285,7 +285,7 @@ class Review:
         """Publish a will, which its client was allowed to leave, if it still may be published."""
         broker = self._broker
         if actor.will_allowed_at == self.generation or not actor.principal_known:
-            broker.publishing.publish_will(message, actor.number)
+            broker.own_messages.publish_will(message, actor.number)
             return
         topic = actor.unmounted(message.topic)
         decision = broker.authorizer.may_publish(
@@ -307,7 +307,7 @@ class Review:
     def _publish_will_if(self, decision: Decision, actor: SessionActor, message: Message) -> None:
         broker = self._broker
         if decision.allowed:
-            broker.publishing.publish_will(message, actor.number)
+            broker.own_messages.publish_will(message, actor.number)
         else:
             broker.stats.drop(DROP_NOT_AUTHORIZED)
             broker.log_denied(actor, "publish", message.topic, decision)

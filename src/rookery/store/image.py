@@ -32,13 +32,12 @@ from rookery.store.database import (
 from rookery.store.reader import Reader
 from rookery.store.rebuild import BROKEN, OUTDATED, check, finish_rename, free_name
 from rookery.store.rows import load
+from rookery.store.schema import MARK
 from rookery.store.settle import settle
 from rookery.store.writer import Writer
 
 log: Final = structlog.get_logger("rookery.store")
 
-MARK: Final = "store/mark"
-"""The key of the fact that is the mark; nobody but the image sees it."""
 COPY_FILE: Final = "rookery.snapshot"
 """A copy of the image that is being sent."""
 FETCHED_FILE: Final = "rookery.fetched"

@@ -103,6 +103,12 @@ TABLES: Final = {
 }
 """The columns of each table. ``kept`` has the entries that are left of blocks that were trimmed."""
 
+MARK: Final = "store/mark"
+"""The key of the fact that says which state of which replicated log a database is the image of.
+
+Only the image of a log sees it. A store that commits without a log removes it, for it is none any more.
+"""
+
 KEYS: Final = {
     "meta": 1,
     "sessions": 1,

@@ -17,8 +17,9 @@ from rookery.ports import CellLog, Snapshot
 from rookery.store import backup
 from rookery.store.database import connect_to_read, fault_of
 from rookery.store.faults import StoreFault
-from rookery.store.image import COPY_FILE, FETCHED_FILE, MARK, Mark, decode_mark
+from rookery.store.image import COPY_FILE, FETCHED_FILE, Mark, decode_mark
 from rookery.store.rebuild import check
+from rookery.store.schema import MARK
 
 PART_BYTES: Final = 524_288
 CRC_BYTES: Final = 4

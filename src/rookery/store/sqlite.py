@@ -24,6 +24,7 @@ from rookery.store.database import (
 from rookery.store.reader import Reader
 from rookery.store.rebuild import check, finish_rename, rebuild
 from rookery.store.rows import load
+from rookery.store.schema import MARK
 from rookery.store.settle import settle
 from rookery.store.writer import Writer
 
@@ -122,7 +123,7 @@ class SqliteStore:
             if told:
                 return self._rebuilt("; ".join(told[:CHECKED]))
         try:
-            loaded = load(self._writer.connect())
+            loaded = self._unmarked()
         except sqlite3.DatabaseError as error:
             if not damaged(error):
                 raise
@@ -149,7 +150,15 @@ class SqliteStore:
             f"{self._path} was damaged ({reason}) and lies now at {salvage.broken}; "
             f"saved: {salvage.saved_text()}; lost: {salvage.lost_text()}"
         )
-        return load(self._writer.connect())
+        return self._unmarked()
+
+    def _unmarked(self) -> Loaded:
+        connection = self._writer.connect()
+        loaded = load(connection)
+        if loaded.facts.pop(MARK, None) is not None:
+            # A member of a cluster goes on alone: from now on its log tells another story.
+            connection.execute("DELETE FROM facts WHERE key = ?", (MARK,))
+        return loaded
 
     def _close(self) -> None:
         self._reader.stop()

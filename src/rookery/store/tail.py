@@ -24,6 +24,8 @@ from rookery.records_wire import HEAD_BYTES, Record, encode_record
 
 PATIENCE_SECONDS: Final = 3.0
 """How long a record is tried; longer than a lease, so that nobody waits for what cannot be acknowledged."""
+RECORD_BYTES_MAX: Final = 1_048_576
+"""How large a record is made at most: the loop has a check sum of each to reckon and a copy to make."""
 PAUSE_SECONDS: Final = 0.05
 """Between two attempts."""
 
@@ -50,7 +52,7 @@ class Tail:
     @property
     def payload_bytes_max(self) -> int:
         """How much one record may carry."""
-        return self._log.record_bytes_max - HEAD_BYTES
+        return min(self._log.record_bytes_max, RECORD_BYTES_MAX) - HEAD_BYTES
 
     async def append(self, kind: int, payloads: list[bytes]) -> int:
         """Append the records of one group; their bytes. The last of them is then ``end``.

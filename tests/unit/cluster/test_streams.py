@@ -2,7 +2,7 @@
 
 import pytest
 
-from rookery.cluster.streams import replicas_for, wanted_streams
+from rookery.cluster.streams import replicas_for, unreliable, wanted_streams
 
 
 @pytest.mark.parametrize(("servers", "replicas"), [(1, 1), (2, 2), (3, 3), (5, 3)])
@@ -24,3 +24,23 @@ def test_the_streams_of_a_node():
         "REG_1": 1,
         "REG_2": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("replicas", "leader", "current", "new", "reason"),
+    [
+        (1, "", [], True, ""),
+        (3, "", [True, True], False, "no leader"),
+        (3, "a", [True, False], False, ""),
+        (3, "a", [True, False], True, "1 of 2 other replicas"),
+        (3, "a", [True], True, "1 of 2 other replicas"),
+        (3, "a", [True, True], True, ""),
+    ],
+)
+def test_what_can_be_relied_on(
+    replicas: int, leader: str, current: list[bool], new: bool, reason: str
+):
+    cluster = {"leader": leader, "replicas": [{"current": each} for each in current]}
+    told = unreliable({"config": {"num_replicas": replicas}, "cluster": cluster}, new)
+    assert reason in told
+    assert bool(told) == bool(reason)

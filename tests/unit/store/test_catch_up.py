@@ -257,6 +257,22 @@ class TestASingleNodeBecomesAMember:
         assert list(asyncio.run(opened(lambda: sqlite_store(tmp_path / "c"))).facts) == ["a"]
 
 
+def test_a_member_that_went_on_alone_is_no_image_any_more(tmp_path: Path):
+    log = MemoryLog()
+    started(tmp_path, log, puts("a"))
+
+    async def alone() -> None:
+        store = sqlite_store(tmp_path)
+        assert list((await store.open()).facts) == ["a"]
+        assert await commit(store, group(1, facts={"alone": b""})) is None
+        await store.close()
+
+    asyncio.run(alone())
+    loaded, (problem,) = started(tmp_path, log)
+    assert list(loaded.facts) == ["a"]
+    assert "it is a single node's" in problem
+
+
 def test_what_an_earlier_process_had_under_way_never_comes(tmp_path: Path):
     log = MemoryLog()
 

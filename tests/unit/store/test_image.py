@@ -7,8 +7,9 @@ import pytest
 
 from rookery.records import Loaded, position_of
 from rookery.store.faults import StoreFault
-from rookery.store.image import MARK, Image, Mark, decode_mark, is_empty
+from rookery.store.image import Image, Mark, decode_mark, is_empty
 from rookery.store.rebuild import OUTDATED, REPLACED
+from rookery.store.schema import MARK
 from tests.support.stores import SteppedClock, group, read, sqlite_store
 
 

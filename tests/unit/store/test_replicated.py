@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from rookery.records import position_of
+from rookery.records import Group, position_of
+from rookery.records_wire import decode_record, encode_group
 from rookery.store.faults import StoreFault
 from rookery.store.replicated import ReplicatedStore
 from tests.support.cell_log import MemoryLog
@@ -151,20 +153,23 @@ def test_a_group_larger_than_a_record(tmp_path: Path):
     assert loaded.blocks == [1, 2, 3, 9, 10, 11]
 
 
-def test_a_large_group_does_not_stall_the_loop(tmp_path: Path):
-    """Four megabytes are encoded in a thread: the loop takes turns meanwhile."""
+def test_a_large_group_is_encoded_off_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    on_the_loop: list[bool] = []
+
+    def encode(made: Group) -> bytes:
+        on_the_loop.append(threading.current_thread() is threading.main_thread())
+        return encode_group(made)
+
+    monkeypatch.setattr("rookery.store.replicated.encode_group", encode)
 
     async def run() -> None:
         log = MemoryLog(record_bytes_max=8 << 20)
         async with running(replicated_store(tmp_path, log)) as store:
-            made = group(1, *[bytes(400)] * 10_000)
-            committing = asyncio.create_task(commit(store, made))
-            turns = 0
-            while not committing.done():
-                turns += 1
-                await asyncio.sleep(0)
-            assert await committing is None
-            assert turns > 20
+            assert await commit(store, group(1, *[bytes(400)] * 10_000)) is None
+            assert await commit(store, group(200, bytes(400))) is None
+        assert on_the_loop == [False, True]
+        # What is reckoned on the loop is small as well.
+        assert 900_000 < max(map(len, log.records.values())) <= 1_048_576
 
     asyncio.run(run())
 
@@ -209,7 +214,9 @@ class TestTheImage:
                 assert await commit(store, named("a", 1, b"x")) is None
                 error = await commit(store, named("twice", 1, b"y"))
                 assert "UNIQUE" in str(error)
+                void = log.end
                 assert await commit(store, named("b", 2, b"z")) is None
+                assert decode_record(log.records[log.end]).follows == void - 1
                 assert "UNIQUE" in str(await commit(store, named("again", 1, b"y")))
             return log
 

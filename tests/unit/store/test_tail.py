@@ -166,9 +166,10 @@ def test_what_another_one_wrote_fences(fault: str):
 
 def test_the_bytes_of_records_are_told():
     async def run() -> None:
-        log = MemoryLog()
+        log = MemoryLog(record_bytes_max=1 << 24)
         writer = tail(log)
-        assert writer.payload_bytes_max == log.record_bytes_max - HEAD_BYTES
+        assert writer.payload_bytes_max == (1 << 20) - HEAD_BYTES
+        assert tail(MemoryLog(500)).payload_bytes_max == 500 - HEAD_BYTES
         assert await writer.append(GROUP, [b"12345", b"678"]) == 2 * HEAD_BYTES + 8
         record = Record(GROUP, 3, 7, 1, 0, 1_800_000_000_000, 0, False, b"12345")
         assert log.records[1] == encode_record(record)

@@ -29,7 +29,6 @@ class ClusterDesk:
         """The state of this node and of the others as it sees them."""
         runtime = self._runtime
         broker = runtime.broker
-        hub = runtime.hub
         return {
             "node_id": runtime.node_id,
             "name": runtime.name,
@@ -42,7 +41,7 @@ class ClusterDesk:
                     "address": record.address,
                     "state": record.state,
                     "epoch": record.epoch,
-                    "link": record.node_id == runtime.node_id or hub.is_linked(record.node_id),
+                    "link": "up" if runtime.is_reached(record.node_id) else "down",
                 }
                 for record in runtime.records()
             ],
@@ -61,7 +60,7 @@ class ClusterDesk:
             return {**done, "state": "leaving"}
         if action == "rebalance":
             return await self._rebalance()
-        return self._force_leave(str(arguments.get("node", "")))
+        return self._force_leave(str(arguments.get("node_id", "")))
 
     async def _evacuate(self) -> dict[str, Any]:
         """Send all clients to other nodes, not all at once, and let nobody in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from rookery.actors.clock import chance
 from rookery.actors.tasks import Tasks
 from rookery.cluster.cell_log import JetStreamLog
 from rookery.cluster.cells import CellRecord
+from rookery.cluster.discovery import Discovery
 from rookery.cluster.jetstream import JetStream, JetStreamSettings
 from rookery.cluster.leaders import Leaders
 from rookery.cluster.lease import Lease, LeaseEvents
@@ -21,6 +23,7 @@ from rookery.cluster.nats_server import NatsServer
 from rookery.cluster.registers import Registers
 from rookery.cluster.streams import ensure_streams
 from rookery.config.cluster import advertised, host_of
+from rookery.ports import LogUnavailable
 
 if TYPE_CHECKING:
     from rookery.config.models import Config
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 log: Final = structlog.get_logger("rookery.app")
 
 NATS_DIRECTORY: Final = "nats"
+AGAIN_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 2.0
+"""How often other nodes are looked up as long as too few are found."""
 LOCAL_SECRET: Final = "loopback only"  # noqa: S105 - what stands in where no secret is needed
 """NATS has users all the same; without a secret nothing is reached from elsewhere."""
 
@@ -44,10 +50,11 @@ class Ground:
         node_id = config.broker.node_id
         secret = LOCAL_SECRET if cluster.secret is None else cluster.secret.get_secret_value()
         self.server: NatsServer | None = None
+        self._own_server = not cluster.nats.urls
+        self._secret = secret
         servers: tuple[str, ...] = cluster.nats.urls
         if not servers:
             servers = (f"127.0.0.1:{cluster.nats.port}",)
-            self.server = NatsServer(self._server_settings(secret))
             self.jetstream = JetStream(JetStreamSettings(servers, secret, node_id))
         else:
             self.jetstream = JetStream(JetStreamSettings(servers, "", node_id))
@@ -60,7 +67,8 @@ class Ground:
     async def start(self) -> CellRecord:
         """Have everything there, however long that takes; the node's record, with the epoch of its cell."""
         config = self._config
-        if self.server is not None:
+        if self._own_server:
+            self.server = NatsServer(self._server_settings(await self._routes()))
             await self.server.start()
         await self.jetstream.connect()
         await ensure_streams(self.jetstream, config.broker.node_id, config.cluster.nats.replicas)
@@ -96,17 +104,40 @@ class Ground:
         )
 
     async def _empty(self) -> None:
-        await self.cell_log.empty()
+        """Let go of what another node has adopted, as soon as the log has a leader to do it."""
+        while True:
+            try:
+                await self.cell_log.empty()
+            except LogUnavailable as fault:
+                log.info("log_not_emptied", reason=str(fault))
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                return
 
-    def _server_settings(self, secret: str) -> NatsServerSettings:
+    async def _routes(self) -> tuple[str, ...]:
+        """Where the other NATS servers are; those that are looked up are waited for."""
+        config = self._config
+        cluster = config.cluster
+        if cluster.discovery == "static" or cluster.nats.routes:
+            return config.nats_routes
+        own = host_of(advertised(cluster, 1, socket.gethostname()))
+        discovery = Discovery([seed_of(config)], cluster.nats.route_port, own, lambda _found: None)
+        while True:
+            await discovery.look()
+            found = discovery.addresses
+            if len(found) >= cluster.nats.replicas - 1:
+                return found
+            log.warning("waiting_for_others", found=found, problems=discovery.problems())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _server_settings(self, routes: tuple[str, ...]) -> NatsServerSettings:
         config = self._config
         nats = config.cluster.nats
         own = host_of(advertised(config.cluster, 1, socket.gethostname()))
-        routes = config.nats_routes
         return NatsServerSettings(
             node_id=config.broker.node_id,
             directory=self._directory / (nats.directory or NATS_DIRECTORY),
-            secret=secret,
+            secret=self._secret,
             client_port=nats.port,
             route_host=config.cluster.host,
             route_port=nats.route_port,
@@ -114,6 +145,14 @@ class Ground:
             cluster_name=config.cluster.name,
             binary=None if nats.binary is None else Path(nats.binary),
         )
+
+
+def seed_of(config: Config) -> str:
+    """Where the other nodes are looked up, as ``rookery.cluster.seeds`` writes it."""
+    cluster = config.cluster
+    if cluster.discovery == "kubernetes":
+        return f"kubernetes:{cluster.service}.{config.broker.pod_namespace}"
+    return f"{cluster.discovery}:{cluster.dns_name}"
 
 
 def reference_of(config: Config) -> str:

@@ -35,6 +35,10 @@ log: Final = structlog.get_logger("rookery.app")
 
 LOOK_SECONDS: Final = 0.2
 TELL_SECONDS: Final = 5.0
+JOIN_SECONDS_MAX: Final = 15.0
+"""How long a node may be without links to living members before it leaves its cell to them."""
+APART_SECONDS: Final = 6.0
+"""How long a node stays away so that others take its cell: longer than they wait for it."""
 NO_LEASE: Final = "this node has no lease: a majority of the cluster cannot be reached"
 JOINING: Final = "this node is joining its cluster"
 
@@ -43,9 +47,13 @@ class ClusterRuntime:
     """Put together by ``prepare``, which must be called before the node is made."""
 
     def __init__(
-        self, config: Config, directory: Path, clock: Clock, begin_anew: Callable[[str], None]
+        self,
+        config: Config,
+        directory: Path,
+        clock: Clock,
+        begin_anew: Callable[[str, float], None],
     ) -> None:
-        """``begin_anew`` is told why this process can go on only with a new node."""
+        """``begin_anew`` is told why this process can go on only with a new node, and after how many seconds."""
         self.node_id = config.broker.node_id
         self.name = config.cluster.name
         self.ready = False
@@ -142,6 +150,10 @@ class ClusterRuntime:
             if now - told >= TELL_SECONDS:
                 told = now
                 log.warning("waiting_for_members", missing=missing, seconds=round(now - began))
+            if now - began >= JOIN_SECONDS_MAX and any(
+                self.is_living(name) and not self.hub.is_linked(name) for name in missing
+            ):
+                self._begin_anew(f"no links to {', '.join(missing)}", APART_SECONDS)
             await asyncio.sleep(LOOK_SECONDS)
         self.ready = True
         self._open()
@@ -161,7 +173,11 @@ class ClusterRuntime:
     def leave(self) -> None:
         """End this node for good: its cell goes to another."""
         self._ground.lease.tell(state="leaving")
-        self._begin_anew("")
+        self._begin_anew("", 0.0)
+
+    def is_reached(self, node_id: str) -> bool:
+        """Whether a node is this one, or there is a link to it."""
+        return node_id == self.node_id or self.hub.is_linked(node_id)
 
     def is_living(self, node_id: str) -> bool:
         """Whether a node is alive."""
@@ -219,16 +235,16 @@ class ClusterRuntime:
     def lease_taken(self, record: CellRecord) -> None:
         """What is in memory here is another node's now."""
         self._close(NO_LEASE)
-        self._begin_anew(f"its cell was taken by {record.holder}")
+        self._begin_anew(f"its cell was taken by {record.holder}", 0.0)
 
     def step_down(self) -> None:
         """The others are linked to each other and not to us: let them have our clients."""
         self._close(NO_LEASE)
-        self._begin_anew("it has no links to the others, who have them")
+        self._begin_anew("it has no links to the others, who have them", APART_SECONDS)
 
     def _fenced(self, reason: str) -> None:
         self._close(NO_LEASE)
-        self._begin_anew(reason)
+        self._begin_anew(reason, APART_SECONDS)
 
     def _close(self, reason: str) -> None:
         broker = self.broker if hasattr(self, "broker") else None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from rookery.engine.peers.bequests import Bequests
 from rookery.engine.peers.doubles import merge
 from rookery.engine.peers.facts import (
     adopted_fact,
@@ -51,6 +52,8 @@ class Summary:
         """Those still to come when the node died."""
         self.damaged: int = importer.damaged
         """Entries of the other log that could not be read."""
+        self.passed_on: int = 0
+        """Messages that it still kept for other nodes, or for us."""
         self.doubles: int = 0
         """Sessions whose client had one here already: that one stayed."""
 
@@ -67,12 +70,14 @@ class Adoption:
         read_blocks: ReadBlocks,
         reachable: Callable[[], None] | None = None,
     ) -> None:
-        """``loaded`` and ``read_blocks`` are what the cell's store holds, and nobody writes there any more."""
+        """``loaded`` and ``read_blocks`` are what the cell's store holds in this epoch; nobody writes there any more."""
         self.slices = Slices(broker, self._commit_failed)
         self._broker = broker
         self._cell = cell
         self._epoch = epoch
-        self._importer = Importer(broker, cell, loaded, read_blocks, self.slices)
+        peers = broker.peers
+        self._bequests = None if peers is None else Bequests(peers, cell, epoch, loaded)
+        self._importer = Importer(broker, cell, loaded, read_blocks, self.slices, self._bequests)
         self._tell_reachable = reachable
         self._reached: int = 0
         """The position from which on the sessions' own subscriptions hold."""
@@ -95,6 +100,8 @@ class Adoption:
             if not adopted:
                 await self._give_up()
         summary = Summary(self._cell, self._epoch, self._importer)
+        if self._bequests is not None:
+            summary.passed_on = self._bequests.passed_on
         for actor in self._importer.sessions:
             if not actor.dormant and not actor.ended:
                 await self._settle(actor)
@@ -118,6 +125,8 @@ class Adoption:
         numbers = [actor.number for actor in self._importer.sessions]
         facts[adopted_fact(self._cell)] = adopted_value(self._epoch, numbers)
         facts[reaching_fact(self._cell)] = b""
+        if self._bequests is not None:
+            self._bequests.take_marks()
         self.slices.note(0)
         await self.slices.durable()
 

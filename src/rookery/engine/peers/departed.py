@@ -41,6 +41,8 @@ class Departed:
         """By cell: the highest epoch in which anybody has adopted it."""
         self._here: dict[str, int] = {}
         """By cell: the epoch in which we have adopted it."""
+        self._adopters: dict[str, str] = {}
+        """By cell: who adopted it last, as far as we were told."""
 
     def restore(self, loaded: Loaded) -> None:
         """Take up what our last process knew."""
@@ -61,6 +63,25 @@ class Departed:
     def is_gone(self, cell: str, epoch: int) -> bool:
         """Whether the sessions that a cell had in an epoch are with another node."""
         return epoch <= self._gone.get(cell, -1)
+
+    def stand_in(self, cell: str, epoch: int, adopter: str) -> RemoteNode:
+        """The node for which messages are kept that a cell should have had before it was adopted.
+
+        ``adopter`` is who adopted it as far as somebody else knew.
+        """
+        hub = self._hub
+        for node in self.nodes:
+            if node.node_id == cell and node.epoch == epoch:
+                return node
+        node = RemoteNode(hub, cell)
+        node.departed = True
+        node.epoch = epoch
+        hub.know_number(node, hub.broker.committer.new_session_number())
+        self.nodes.append(node)
+        name = self._adopters.get(cell, adopter)
+        self._go_to(node, name)
+        self._note(node, name)
+        return node
 
     def leave(self, node: RemoteNode) -> None:
         """A node's cell is, or must have been, adopted: nothing more is kept for it."""
@@ -147,6 +168,7 @@ class Departed:
     def _adopt(self, cell: str, epoch: int, adopter: RemoteNode | None) -> None:
         hub = self._hub
         self._gone[cell] = max(epoch, self._gone.get(cell, 0))
+        self._adopters[cell] = hub.node_id if adopter is None else adopter.node_id
         present = hub.nodes.get(cell)
         if present is not None and present.epoch <= epoch:
             if present.link is not None:

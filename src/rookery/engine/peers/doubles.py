@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rookery.engine.peers.heirs import lowered_to
 from rookery.engine.recovery import decoded
 from rookery.message import Delivery, Message
 from rookery.records import encode_message, pack_numbers
@@ -59,7 +60,7 @@ async def _read(actor: SessionActor, positions: list[int]) -> Sequence[bytes | N
 def _move(ours: SessionActor, message: Message, qos: int, retain: bool) -> None:
     committer = ours.broker.committer
     data = encode_message(
-        message,
+        lowered_to(qos, message),
         committer.wall_minus_monotonic,
         (),
         kept_at=committer.now if committer.dates else None,

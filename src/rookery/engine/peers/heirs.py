@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rookery.engine.own_messages import copy_of
 from rookery.engine.recovery import recipient_for
 from rookery.engine.session_actor import SessionActor
 from rookery.message import Delivery, Message
@@ -25,7 +26,7 @@ def deliver_hint(broker: Broker, cell: str, message: Message) -> int:
     matches = broker.router.match_whole(message.topic)
     committer = broker.committer
     told: list[tuple[Recipient, int]] = []
-    numbers: list[int] = []
+    numbers: dict[int, list[int]] = {}
     for matched in matches.recipients:
         if not is_of(matched, cell):
             continue
@@ -34,25 +35,45 @@ def deliver_hint(broker: Broker, cell: str, message: Message) -> int:
             qos = min(message.qos, recipient.qos_max)
             told.append((recipient, qos))
             if qos and recipient.subscriber.durable:
-                numbers.append(recipient.subscriber.number)
-    group = 0
-    position = 0
-    if numbers:
-        numbers.sort()
-        kept_at = committer.now if committer.dates else None
-        heirs = pack_numbers(numbers)
-        data = encode_message(message, committer.wall_minus_monotonic, (), "", kept_at, heirs)
-        position = committer.append_entry(data)
-        committer.refer(position, len(numbers))
-        message.position = position
-        group = committer.must_keep()
+                numbers.setdefault(qos, []).append(recipient.subscriber.number)
+    positions = {qos: _keep(broker, message, qos, heirs) for qos, heirs in numbers.items()}
     for recipient, qos in told:
         retain = message.retain and recipient.retain_as_published
         recipient.subscriber.tell(
-            Delivery(message, qos, retain, recipient.identifiers, "", position)
+            Delivery(message, qos, retain, recipient.identifiers, "", positions.get(qos, 0))
         )
     broker.request_turn()
-    return group
+    return committer.must_keep() if numbers else 0
+
+
+def _keep(broker: Broker, message: Message, qos: int, numbers: list[int]) -> int:
+    """Put a message into the log for those who are owed it with one QoS; its position."""
+    committer = broker.committer
+    numbers.sort()
+    kept_at = committer.now if committer.dates else None
+    data = encode_message(
+        lowered_to(qos, message),
+        committer.wall_minus_monotonic,
+        (),
+        "",
+        kept_at,
+        pack_numbers(numbers),
+    )
+    position = committer.append_entry(data)
+    committer.refer(position, len(numbers))
+    return position
+
+
+def lowered_to(qos: int, message: Message) -> Message:
+    """A message as those inherit it who are owed it with this QoS.
+
+    The log does not say when they subscribed: a subscription that they make later must not raise it.
+    """
+    if qos == message.qos:
+        return message
+    lowered = copy_of(message)
+    lowered.qos = qos
+    return lowered
 
 
 def is_of(recipient: Recipient, cell: str) -> bool:

@@ -3,10 +3,10 @@
 Numbers and positions of the other cell mean nothing here. Each session gets a new number, and its rows are written
 anew. The other log is read once, in order, and matched against the other cell's subscriptions as its own recovery
 would. What somebody is still owed is put into our log, in the same order, and there it names whom it is owed to:
-our other sessions had their copy when it was published. Where a subscription that began later would give a
-message another QoS on our next recovery, the entry is written with the QoS that it is owed with.
+our other sessions had their copy when it was published. It is written with the QoS that it is owed with, so that no
+subscription which began later, there or here, raises that on our next recovery.
 
-Retained messages are taken over at once, unless this node has one of the topic name: they belong to all nodes.
+Retained messages are taken over at once, unless this node has a later one: they belong to all nodes.
 All else is provisional: facts name the sessions, and a recovery that finds them removes these.
 """
 
@@ -15,9 +15,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from rookery.engine.peers.bequests import Bequests
 from rookery.engine.peers.facts import Inheritance, adopting_fact
+from rookery.engine.peers.heirs import lowered_to
 from rookery.engine.peers.slices import Slices
-from rookery.engine.publishing import NO_TARGETS, NOBODY, copy_of
+from rookery.engine.publishing import NO_TARGETS, NOBODY
 from rookery.engine.recovery import (
     decoded,
     principal_of,
@@ -93,7 +95,7 @@ class Due:
         self.imported = imported
         self.qos = qos
         self.entry_qos = entry_qos
-        """The QoS from which its subscriptions of now make the one above."""
+        """The QoS it is written with: that which it is owed with, whatever its subscriptions become."""
         self.retain = retain
         self.share = share
         self.row: OutboundRow | None = None
@@ -104,7 +106,13 @@ class Importer:
     """Imports one cell; ``give_up`` takes back what it did."""
 
     def __init__(
-        self, broker: Broker, cell: str, loaded: Loaded, read_blocks: ReadBlocks, slices: Slices
+        self,
+        broker: Broker,
+        cell: str,
+        loaded: Loaded,
+        read_blocks: ReadBlocks,
+        slices: Slices,
+        bequests: Bequests | None,
     ) -> None:
         self.sessions: list[SessionActor] = []
         self.subscriptions: int = 0
@@ -124,6 +132,7 @@ class Importer:
         self._loaded = loaded
         self._read_blocks = read_blocks
         self._slices = slices
+        self._bequests = bequests
         self._inheritance = Inheritance(loaded.facts, EVERYTHING)
         self._start: int = broker.committer.end()
         """Where in our log the import began: all it brings lies from here on."""
@@ -276,6 +285,9 @@ class Importer:
 
     async def _entry(self, position: int, entry: Entry) -> None:
         """Put an entry into our log if it is owed to anybody, or retained."""
+        if self._bequests is not None and self._bequests.has(entry):
+            self._slices.note(self._bequests.take(position, entry))
+            return
         message = entry.message
         message.position = position
         begun = self._outbound.pop(position, {})
@@ -293,8 +305,7 @@ class Importer:
                 await self._tell_begun(message, begun, apart)
                 await self._tell(message, owed, position)
             else:
-                lowered = copy_of(message)
-                lowered.qos = entry_qos
+                lowered = lowered_to(entry_qos, message)
                 self._append(lowered, entry, owed, 0)
                 await self._tell(lowered, owed, position)
 
@@ -324,16 +335,14 @@ class Importer:
         if recipient is None:
             return None
         actor = imported.actor
-        qos = min(message.qos, recipient.qos_max)
-        entry_qos = message.qos
+        qos_max = recipient.qos_max
         if heirs is None and message.position < imported.began:
-            held = min(message.qos, qos_max_of(actor, message))
-            if held < qos:
-                qos = entry_qos = held
+            qos_max = min(qos_max, qos_max_of(actor, message))
+        qos = min(message.qos, qos_max)
         if not qos or imported.was_finished(message.position) or not actor.durable:
             return None
         retain = message.retain and recipient.retain_as_published
-        return Due(imported, qos, entry_qos, retain, "")
+        return Due(imported, qos, qos, retain, "")
 
     def _due_of_target(self, number: int, message: Message, share: str) -> Due | None:
         imported = self._by_foreign.get(number)
@@ -369,7 +378,16 @@ class Importer:
     def _is_wanted(self, message: Message) -> bool:
         """Whether a message of the other cell becomes its topic name's retained one."""
         broker = self._broker
-        return not message.expired(broker.now) and broker.retained.get(message.topic) is None
+        if message.expired(broker.now):
+            return False
+        held = broker.retained.get(message.topic)
+        if held is None:
+            peers = broker.peers
+            return peers is None or message.stamp > peers.cleared.get(message.topic, -1)
+        # One that we have from its node alone is ours to keep now.
+        return message.stamp > held.stamp or (
+            message.stamp == held.stamp and message.stamp > 0 and not held.position
+        )
 
     def _append(self, message: Message, entry: Entry, dues: list[Due], others: int) -> None:
         committer = self._committer
@@ -399,10 +417,15 @@ class Importer:
 
     def _retain(self, message: Message) -> None:
         self._unowed -= 1
+        held = self._broker.retained.get(message.topic)
         self._broker.retained.put(message)
         self._committer.group.retained[message.topic] = message.position
+        if held is not None and held.position:
+            self._committer.release_with_group(held.position)
         self._broker.expire_retained_later(message)
         self.retained += 1
+        if self._bequests is not None and (held is None or held.stamp < message.stamp):
+            self._bequests.tell_retained(message)
 
     async def _tell_begun(
         self,

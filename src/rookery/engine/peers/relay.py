@@ -148,9 +148,6 @@ class Relays:
         broker = self.broker
         principal = arrival.principal
         key = session_key(arrival.mountpoint, principal.client_id)
-        if broker.draining or broker.closed_for:
-            node.put(relay_item(CLOSE, number))
-            return
         if key not in broker.registry.actors:
             node.put(relay_item(MOVED, number))
             return

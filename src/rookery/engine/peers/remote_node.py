@@ -18,7 +18,7 @@ from rookery.engine.peers.items import PUBLISH, handed_item, item, kept_item
 from rookery.engine.stats import DROP_PEER_DOWN, DROP_PEER_SLOW
 from rookery.message import Delivery, Message
 from rookery.ports import PeerLink
-from rookery.records import ProgressRow, decode_message, encode_message
+from rookery.records import Entry, ProgressRow, decode_message, encode_message
 from rookery.routing.subscriber import Recipient, Subscriber
 from rookery.session.owed import Owed
 
@@ -157,7 +157,30 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         committer = self.hub.broker.committer
         self.hub.broker.stats.messages_kept_for_peers += 1
         target = self.hub.number_of(self)
-        position = committer.append(message, (target,), share)
+        return self._kept(committer.append(message, (target,), share), message)
+
+    def keep_from(self, entry: Entry, origin: str, number: int) -> int:
+        """Keep what another node, which is no more, kept for this one; the bytes that takes.
+
+        It was told there as that node's ``number``-th perhaps, so it is still known by that.
+        """
+        committer = self.hub.broker.committer
+        target = self.hub.number_of(self)
+        data = encode_message(
+            entry.message,
+            committer.wall_minus_monotonic,
+            (target,),
+            entry.share,
+            entry.kept_at,
+            b"",
+            origin,
+            number,
+        )
+        self._kept(committer.append_entry(data), entry.message)
+        return len(data)
+
+    def _kept(self, position: int, message: Message) -> int:
+        committer = self.hub.broker.committer
         committer.refer(position, 1)
         group = committer.must_keep()
         owed = self.owed
@@ -243,19 +266,23 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Tell a kept message; the receiver knows by origin and number whether it had it before."""
         broker = self.hub.broker
         entry = decode_message(data, broker.committer.wall_minus_monotonic)
+        origin = entry.origin or self.hub.origin
+        number = entry.number or position
         if self.adopted_here:
-            self.hub.departed.deliver(self.node_id, entry)
+            if entry.origin:
+                self.hub.departed.handed(self.node_id, origin, number, entry)
+            else:
+                self.hub.departed.deliver(self.node_id, entry)
             self.finish(position)
             return
-        origin = self.hub.origin
         plain = encode_message(
             entry.message, broker.committer.wall_minus_monotonic, NO_TARGETS, entry.share
         )
         broker.stats.messages_forwarded += 1
         if self.adopter is None:
-            told = self.put(kept_item(origin, position, plain))
+            told = self.put(kept_item(origin, number, plain))
         else:
-            told = self.adopter.put(handed_item(self.node_id, origin, position, plain))
+            told = self.adopter.put(handed_item(self.node_id, origin, number, plain))
         self._kept_told.append((told, position))
 
     def finish(self, position: int) -> None:

@@ -293,6 +293,20 @@ def test_a_message_owed_with_a_lower_qos_than_its_subscriptions_of_now_would_giv
     assert engine.broker.retained.get("n/a").qos == 2
 
 
+@pytest.mark.parametrize("upgrade", ["n/a", "n/+"])
+def test_a_subscription_made_here_does_not_raise_the_qos_of_what_came_before(upgrade):
+    node = Dying()
+    node.offline("r", "n/a", qos=1)
+    node.publish("n/a", b"m", qos=2)
+    dead = node.die()
+    engine = neighbour(dead)
+    adopt(engine, dead)
+    reader, _ = resume(engine, "r")
+    reader.subscribe(upgrade, qos=2)
+    reader.drop()
+    assert said(resume(restarted(engine), "r")[1]) == ["PUBLISH n/a=m q1 #1 dup"]
+
+
 class TestTime:
     def test_a_will_of_a_link_that_the_node_took_down_is_published_once(self):
         node = Dying()

@@ -7,7 +7,7 @@ from rookery.mqtt.packets import Disconnect
 from rookery.mqtt.types import V3_1, V3_1_1, V5
 from rookery.ports import Principal
 from tests.support.engine import Peer, will
-from tests.support.peers import Cluster, hub_of
+from tests.support.peers import Cluster, FakeLink, hub_of
 
 LASTING = {"session_expiry_interval": 3_600}
 
@@ -233,6 +233,18 @@ class TestAMemberWithoutALink:
         cluster.join("a", "b")
         assert cluster.taken(peer) == ["CONNACK"]
 
+    def test_that_comes_back_without_its_sessions_makes_all_others_asked_again(self):
+        cluster = Cluster("a", "b", "c")
+        hub = hub_of(cluster.engines["a"])
+        hub.set_members(dict.fromkeys("abc", 1))
+        cluster.kill("b")
+        peer, told = cluster.connect_more("a", "c", clean_start=False, **LASTING)
+        assert told == []
+        cluster.engines["c"].broker.registry.restore("c", Principal("u", "c"))
+        hub.peer_up("b", "2-x", FakeLink(cluster, "a", "b"))
+        assert cluster.taken(peer) == ["CONNACK"]
+        assert sessions(cluster) == ["a"]
+
     def test_that_becomes_one_with_its_link_up_is_asked(self):
         cluster = Cluster("a", "b")
         hub = hub_of(cluster.engines["a"])
@@ -252,6 +264,7 @@ class TestASessionThatIsOver:
         cluster.clock.now += 5
         _, told = cluster.connect_more("b", "c", clean_start=False, session_expiry_interval=5)
         assert told == ["CONNACK"]
+        assert sessions(cluster) == ["b"]
 
 
 class TestANodeThatLetsNobodyIn:

@@ -53,6 +53,26 @@ def test_go_to_adopted_sessions_alone_and_are_kept(engine, crash):
     assert got(engine, "member") == []  # Its group had it from where it was published.
 
 
+def test_keep_the_qos_that_they_were_owed_with():
+    there = Engine(FakeStore(at_once=True))
+    for name, qos in (("low", 1), ("high", 2)):
+        peer = there.connect(name, **LASTING)
+        peer.subscribe("n/a", qos=qos)
+        peer.drop()
+    dead = survivor_of(there.store)
+    engine = neighbour(dead)
+    adopt(engine, dead)
+    deliver_hint(engine.broker, CELL, hint("n/a", qos=2))
+    engine.settle()
+    for actor in engine.broker.registry.actors.values():
+        number = actor.number
+        engine.store.content.subscriptions[number, "n/a"].qos_max = 2
+    again = Engine.restart(survivor_of(engine.store))
+    for each in (engine, again):
+        assert got(each, "low") == [(b"hint", 1, False)]
+        assert got(each, "high") == [(b"hint", 2, False)]
+
+
 def test_of_another_cell_go_to_nobody(engine):
     assert deliver_hint(engine.broker, "b", hint("n/a")) == 0
     assert deliver_hint(engine.broker, CELL, hint("x")) == 0

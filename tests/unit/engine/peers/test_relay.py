@@ -204,6 +204,15 @@ class TestALinkThatIsLost:
         assert told == ["CONNACK 0x88"]
         assert handle_of(cluster) is None
 
+    def test_of_a_node_that_may_not_speak_for_its_sessions_any_more_is_none_to_come_by(self):
+        cluster = Cluster("a", "b")
+        away(cluster)
+        peer = cluster.begin("b", "c", **BACK)
+        cluster.links["b", "a"].carry()
+        cluster.engines["a"].broker.closed_for = "it may not speak for its sessions"
+        assert cluster.taken(peer) == ["CONNACK 0x88"]
+        assert handle_of(cluster) is None
+
     def test_for_the_cell_is_adopted_ends_the_relay(self):
         cluster = Cluster("a", "b", "c")
         away(cluster)
