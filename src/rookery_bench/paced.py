@@ -30,9 +30,7 @@ _PACKET_ID: Final = struct.Struct(">H")
 class Pair:
     """One publisher, one subscriber and at most one message between them."""
 
-    def __init__(
-        self, index: int, where: Where, version: int, *, persistent: bool = False
-    ) -> None:
+    def __init__(self, index: int, where: Where, version: int, *, persistent: bool = False) -> None:
         topic = f"bench/paced/{index:04d}"
         layout = wire.publish_layout(topic, _QOS, version)
         self._packet = bytearray(PublishBlock(topic, _QOS, version, index).fill(0, 1, 0))
@@ -43,7 +41,9 @@ class Pair:
         self._acks = self._messages = b""
         self.sent = self.acked = self.delivered = 0
         self.faults: list[str] = []
-        self.subscriber = open_link(where.subscriber(index), f"bench-sub-{index}", version, persistent=persistent)
+        self.subscriber = open_link(
+            where.subscriber(index), f"bench-sub-{index}", version, persistent=persistent
+        )
         subscribe(self.subscriber, topic, _QOS, version)
         self.publisher = open_link(where.publisher(index), f"bench-pub-{index}", version)
         for link in (self.subscriber, self.publisher):
