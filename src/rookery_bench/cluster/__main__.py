@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,10 +97,9 @@ def main(given: list[str]) -> int:
     size = SHORT if options.short else FULL
     environment = {**describe([]), "rookery": command.version, "disk": describe_disk()}
     environment["runs"] = f"{size.rounds} of {size.seconds:g} s, median"
-    # So that processes and folders are cleared away as with Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     found: list[Result] = []
     with (
+        _cleared_away(),
         TemporaryDirectory(prefix="bench-cluster-", dir=options.directory) as folder,
         notes.status("") as status,
     ):
@@ -119,6 +118,16 @@ def main(given: list[str]) -> int:
     for fault in faults:
         notes.print(f"invalid: {fault}", style="red", highlight=False)
     return 1 if faults else 0
+
+
+@contextmanager
+def _cleared_away() -> Iterator[None]:
+    """Have SIGTERM end processes and folders as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Measuring:

@@ -195,13 +195,13 @@ class _Join:
 
 
 def is_settled(node: Node, members: int) -> bool:
-    """Whether a node is ready and counts so many running nodes."""
+    """Whether a node is ready, and reaches each of so many members."""
     answer = node.ask("/cluster")
-    return (
-        answer is not None and answer[0] == 200 and running_of(answer[1]) == members and node.ready
-    )
+    if answer is None or answer[0] != 200 or not node.ready:
+        return False
+    return links_up(answer[1]) == [True] * members
 
 
-def running_of(text: str) -> int:
-    """How many nodes run, of those that ``GET /cluster`` tells of."""
-    return sum(each["state"] == "running" for each in json.loads(text)["nodes"])
+def links_up(text: str) -> list[bool]:
+    """Of each member that ``GET /cluster`` tells of, whether the node reaches it."""
+    return [each["link"] == "up" for each in json.loads(text)["members"]]

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from rookery_bench import wire
-from rookery_bench.links import Address, open_link
+from rookery_bench.links import Address
 from rookery_bench.peers import PeerError, free_port
 
 READY_SECONDS_MAX: Final = 60.0
@@ -58,15 +57,6 @@ def wait_until(what: str, done: Callable[[], bool], seconds_max: float = READY_S
         if time.monotonic_ns() > deadline_ns:
             raise PeerError(f"{what}: not so after {seconds_max:g} s")
         time.sleep(READY_LOOK_SECONDS)
-
-
-def takes_clients(address: Address) -> bool:
-    """Whether a broker lets a client in now."""
-    try:
-        open_link(address, "bench-probe", wire.V3_1_1).close()
-    except (OSError, wire.WireError):
-        return False
-    return True
 
 
 def folder_of(parent: Path, name: str) -> Path:
