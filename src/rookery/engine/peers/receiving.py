@@ -80,7 +80,7 @@ class Receiving:
         elif kind == CLIENTS:
             node.clients = u64_at(body, 0)
         elif kind == ASLEEP:
-            node.asleep.add(text_of(item.body)[0])
+            node.asleep.add(text_of(body)[0])
         elif kind == SWITCHED:
             node.asleep.discard(text_of(body)[0])
         elif kind == SYNCED:
