@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs; the rest is for who works on Rookery.
-# ARGS adds to the command line of run, bench, fuzz, fuzz-node, crash, power and abuse: make run ARGS='--set ...'.
+# ARGS adds to the command line of run, bench, fuzz, fuzz-node, crash, power, abuse and cluster-test: make run ARGS='--set ...'.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -31,6 +31,7 @@ help:
 	@echo "make fuzz-node   ten minutes of bad packets against a running node with live traffic"
 	@echo "make crash   kill the broker 300 times, and see that nothing acknowledged is lost"
 	@echo "make power   cut the power of a store's disk at 30000 moments, and see the same"
+	@echo "make cluster-test   break a cluster of three nodes in a dozen ways, and see that it keeps its word"
 	@echo "make audit   look for known faults in the packages Rookery needs"
 	@echo "make abuse   attack a node in a dozen ways, and see that others are served as before"
 	@echo "make proto   write the code of the messages between nodes from cluster.proto"
@@ -118,6 +119,10 @@ abuse: setup
 proto: $(REQUIREMENTS)
 	$(BIN)/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src --grpc_python_out=src \
 		src/rookery/cluster/proto/cluster.proto
+
+# Nodes are cut off from each other where this machine has iproute2 and nftables, as root or with namespaces for all.
+cluster-test: setup
+	$(BIN)/python -m tests.cluster $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -62,3 +62,7 @@ def test_ipv6_addresses_stand_in_brackets():
 
 def test_quoting():
     assert quoted('a"b\\c') == '"a\\"b\\\\c"'
+
+
+def test_a_server_that_says_nothing_is_given_up_soon():
+    assert 'ping_interval: "500ms", ping_max: 3,' in configuration(settings())

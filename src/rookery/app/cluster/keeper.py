@@ -56,15 +56,13 @@ class ServerKeeper:
             return
         log.warning("nats_server_sits_out", reason="no other node can be reached", tried=everyone)
         await server.stop(graceful=False)
-        while True:
+        while not server.kept:
+            await asyncio.sleep(LOOK_SECONDS)
             if await any_reached(everyone):
                 try:
                     await server.start()
                 except NatsServerFault as fault:
                     log.error("nats_server_not_started", problem=str(fault))
-                else:
-                    return
-            await asyncio.sleep(LOOK_SECONDS)
 
     async def end(self) -> None:
         """Stop it, after the last node."""
