@@ -160,7 +160,7 @@ async def _serve_once(loaded: Loaded, logs: Logs, ending: Ending) -> int:
 async def _started(loaded: Loaded, ending: Ending) -> Node:
     """A node that serves; one of a cluster waits for the others first."""
     from rookery.app import Node
-    from rookery.config import base_directory, store_directory
+    from rookery.config import access_directory, base_directory, store_directory
 
     directory, base = store_directory(loaded), base_directory(loaded)
     cluster: ClusterRuntime | None = None
@@ -170,7 +170,7 @@ async def _started(loaded: Loaded, ending: Ending) -> Node:
 
         cluster = ClusterRuntime(loaded.config, directory, SystemClock(), ending.begin_anew)
         await cluster.prepare()
-    node = Node(loaded.config, directory, base, loaded.origins, cluster)
+    node = Node(loaded.config, directory, base, loaded.origins, cluster, access_directory(loaded))
     await node.start()
     return node
 
