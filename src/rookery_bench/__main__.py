@@ -11,11 +11,14 @@ from typing import Any, Final
 from rich.console import Console
 
 from rookery_bench import report, wire
+from rookery_bench.cluster.__main__ import main as cluster_main
 from rookery_bench.environment import describe, describe_disk
 from rookery_bench.peers import PEER_NAMES, Peer, PeerError, find_peer
 from rookery_bench.run import measure_all
 from rookery_bench.scenarios import SCENARIOS, Scenario, choose
 
+CLUSTER: Final = "cluster"
+"""As the first word: the rows about several nodes, which have options of their own."""
 DEFAULT_PEERS: Final = "rookery,mosquitto"
 DURABLE_PEERS: Final = "rookery,rookery-os,rookery-memory,mosquitto"
 BENCHES: Final = Path("benches")
@@ -31,7 +34,9 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="rookery_bench",
         description="Measure Rookery's CPU per message, latency and memory next to other brokers.",
-        epilog="Cases: " + ", ".join(scenario.name for scenario in SCENARIOS),
+        epilog="Cases: "
+        + ", ".join(scenario.name for scenario in SCENARIOS)
+        + f". Several nodes: rookery_bench {CLUSTER} --help",
     )
     add = parser.add_argument
     add("--cases", metavar="A,B", help="which cases (default: all)")
@@ -81,6 +86,8 @@ def plan_of(options: argparse.Namespace) -> list[tuple[Scenario, list[Peer]]]:
 
 def main(given: list[str]) -> int:
     """Measure, show and keep the result; 1 when a row is invalid or fell, 2 for a wrong call."""
+    if given[:1] == [CLUSTER]:
+        return cluster_main(given[1:])
     options = arguments(given)
     console, notes = Console(width=_COLUMNS_MAX), Console(stderr=True)
     try:

@@ -8,8 +8,12 @@ holds the two against each other.
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+Pids = int | Sequence[int]
+"""The process of a broker, or all those of a cluster."""
 
 _CLOCK_OF_PROCESS: Final = 2
 """The kind of CPU clock that counts scheduled time (CPUCLOCK_SCHED of the Linux clock ids)."""
@@ -28,6 +32,15 @@ def cpu_ns(pid: int) -> int:
         return time.clock_gettime_ns(~pid << 3 | _CLOCK_OF_PROCESS)
     except OSError as error:
         raise ProcessLookupError(f"no process {pid}") from error
+
+
+def each_cpu_ns(pids: Pids) -> dict[int, int]:
+    """Return the same for one process or several.
+
+    Raises:
+        ProcessLookupError: one of them is not there.
+    """
+    return {pid: cpu_ns(pid) for pid in ([pids] if isinstance(pids, int) else pids)}
 
 
 def stat_cpu_ns(pid: int) -> int:
@@ -72,20 +85,24 @@ def settled_resident_bytes(pid: int) -> int:
 class Usage:
     """CPU time since a moment, of the broker and of this process."""
 
-    def __init__(self, broker_pid: int) -> None:
-        self._pid = broker_pid
+    def __init__(self, pids: Pids) -> None:
+        self._pids = pids
+        self.each_ns: dict[int, int] = {}
+        """What each of the broker's processes had used when this was last read."""
         self.restart()
 
     def restart(self) -> None:
         """Begin to count here."""
-        self._broker_ns = cpu_ns(self._pid)
+        self._broker_ns = each_cpu_ns(self._pids)
         self._own_ns = time.process_time_ns()
         self._wall_ns = time.monotonic_ns()
 
     def read(self) -> tuple[int, int, int]:
         """Return what the broker and this process used and how long it took, in nanoseconds."""
+        now_ns = each_cpu_ns(self._pids)
+        self.each_ns = {pid: used_ns - self._broker_ns[pid] for pid, used_ns in now_ns.items()}
         return (
-            cpu_ns(self._pid) - self._broker_ns,
+            sum(self.each_ns.values()),
             time.process_time_ns() - self._own_ns,
             time.monotonic_ns() - self._wall_ns,
         )

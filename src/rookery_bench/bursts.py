@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Final
 
 from rookery_bench import wire
-from rookery_bench.accounting import Usage
+from rookery_bench.accounting import Pids, Usage
 from rookery_bench.blocks import PublishBlock
 from rookery_bench.latency import LatencySamples, percentiles
-from rookery_bench.links import Address, Publisher, Subscriber, open_link, subscribe
+from rookery_bench.links import Publisher, Subscriber, Where, open_link, subscribe
 from rookery_bench.measurement import Measurement, per_unit, with_acks
 from rookery_bench.scenarios import Bursts
 from rookery_bench.sequence import Sequence
@@ -27,18 +27,18 @@ _ARRIVE_SECONDS: Final = 5.0
 class BurstPair:
     """A publisher and its subscriber, with the times at which bursts left."""
 
-    def __init__(self, index: int, load: Bursts, address: Address, latency: LatencySamples) -> None:
+    def __init__(self, index: int, load: Bursts, where: Where, latency: LatencySamples) -> None:
         topic, version = f"bench/burst/{index:04d}", load.version
         self.sequence: Final = Sequence()
         self.ack_ns: list[int] = []
         self._load = load
         self._sent: deque[tuple[int, int]] = deque()
         """Of each burst the number after its last message, and the time of sending."""
-        link = open_link(address, f"bench-sub-{index}", version, persistent=True)
+        link = open_link(where.subscriber(index), f"bench-sub-{index}", version, persistent=True)
         layout = wire.publish_layout(topic, _QOS, version)
         subscribe(link, topic, _QOS, version)
         self.subscriber = Subscriber(link, layout, _QOS, {index: self.sequence}, latency)
-        link = open_link(address, f"bench-pub-{index}", version)
+        link = open_link(where.publisher(index), f"bench-pub-{index}", version)
         block = PublishBlock(topic, _QOS, version, index)
         self.publisher = Publisher(link, block, _QOS, load.window, [self.sequence])
 
@@ -74,9 +74,9 @@ class BurstPair:
 class BurstLoad:
     """All pairs and the beat at which their bursts leave."""
 
-    def __init__(self, load: Bursts, address: Address, broker_pid: int) -> None:
+    def __init__(self, load: Bursts, where: Where, pids: Pids) -> None:
         self._interval_ns = load.burst * 1_000_000_000 // load.messages_per_second
-        self._broker_pid = broker_pid
+        self._pids = pids
         self._latency = LatencySamples(1)
         self._next_pair = 0
         self._epoll = select.epoll()
@@ -85,7 +85,7 @@ class BurstLoad:
         self.pairs: list[BurstPair] = []
         try:
             for index in range(load.pairs):
-                self._add(BurstPair(index, load, address, self._latency))
+                self._add(BurstPair(index, load, where, self._latency))
         except BaseException:
             self.close()
             raise
@@ -99,7 +99,7 @@ class BurstLoad:
 
     def run(self, seconds: float, warm_up_seconds: float) -> Measurement:
         """Keep the beat, measure after the warm-up, and let everything arrive."""
-        usage = Usage(self._broker_pid)
+        usage = Usage(self._pids)
         try:
             self._beat_until(time.monotonic_ns() + int(warm_up_seconds * 1e9))
             usage.restart()

@@ -11,10 +11,10 @@ import time
 from typing import Final
 
 from rookery_bench import wire
-from rookery_bench.accounting import Usage, cpu_ns
+from rookery_bench.accounting import Pids, Usage, each_cpu_ns
 from rookery_bench.blocks import PublishBlock
 from rookery_bench.latency import LatencySamples
-from rookery_bench.links import Address, Publisher, Subscriber, open_link, subscribe
+from rookery_bench.links import Publisher, Subscriber, Where, open_link, subscribe
 from rookery_bench.measurement import Measurement, per_unit, with_acks
 from rookery_bench.scenarios import Saturating
 from rookery_bench.sequence import Sequence
@@ -28,20 +28,20 @@ _STALL_SECONDS: Final = 5.0
 
 
 class Generator:
-    """Publishers and subscribers of one saturating case, connected to one broker."""
+    """Publishers and subscribers of one saturating case, connected to one broker or to nodes of one cluster."""
 
-    def __init__(self, load: Saturating, address: Address, broker_pid: int) -> None:
+    def __init__(self, load: Saturating, where: Where, pids: Pids) -> None:
         self._load = load
         self.turn_ns = _TURN_NS_MIN
-        self._broker_pid = broker_pid
+        self._pids = pids
         self._pace_again_ns = 0
         self._paced_received = 0
-        self._paced_broker_ns = cpu_ns(broker_pid)
+        self._paced_broker_ns = sum(each_cpu_ns(pids).values())
         self._latency = LatencySamples(LATENCY_STEP)
         self.publishers: list[Publisher] = []
         self.subscribers: list[Subscriber] = []
         try:
-            self._connect(address)
+            self._connect(where)
         except BaseException:
             self.close()
             raise
@@ -52,7 +52,7 @@ class Generator:
         for descriptor in self._links:
             self._epoll.register(descriptor, select.EPOLLIN)
 
-    def _connect(self, address: Address) -> None:
+    def _connect(self, where: Where) -> None:
         load = self._load
         pairs = load.publishers == load.subscribers
         topics = [f"bench/load/{number:04d}" for number in range(load.publishers)]
@@ -60,7 +60,10 @@ class Generator:
         for index in range(load.subscribers):
             sources = [index] if pairs else range(load.publishers)
             link = open_link(
-                address, f"bench-sub-{index}", load.version, persistent=load.persistent
+                where.subscriber(index),
+                f"bench-sub-{index}",
+                load.version,
+                persistent=load.persistent,
             )
             sequences = {source: Sequence() for source in sources}
             self.subscribers.append(Subscriber(link, layout, load.qos, sequences, self._latency))
@@ -69,14 +72,14 @@ class Generator:
             subscribe(link, topic_filter, load.qos, load.version)
             link.setblocking(False)
         for index, topic in enumerate(topics):
-            link = open_link(address, f"bench-pub-{index}", load.version)
+            link = open_link(where.publisher(index), f"bench-pub-{index}", load.version)
             block = PublishBlock(topic, load.qos, load.version, index)
             reached = [s.sequences[index] for s in self.subscribers if index in s.sequences]
             self.publishers.append(Publisher(link, block, load.qos, load.window, reached))
 
     def run(self, seconds: float, warm_up_seconds: float) -> Measurement:
         """Load the broker, measure after the warm-up, and let everything arrive."""
-        usage = Usage(self._broker_pid)
+        usage = Usage(self._pids)
         try:
             self._turns_until(time.monotonic_ns() + int(warm_up_seconds * 1e9))
             usage.restart()
@@ -131,7 +134,7 @@ class Generator:
         So every broker, fast or slow, meets blocks of about the same size. What counts is the CPU
         time, not the rate: the rate would follow the turns, and the turns the rate.
         """
-        load, broker_ns = self._load, cpu_ns(self._broker_pid)
+        load, broker_ns = self._load, sum(each_cpu_ns(self._pids).values())
         deliveries = self._received - self._paced_received
         if deliveries:
             per_delivery_ns = (broker_ns - self._paced_broker_ns) / deliveries

@@ -5,8 +5,9 @@ that finds anything out of order says so in ``faults``; a stream that is not MQT
 """
 
 import socket
+from collections.abc import Sequence as Several
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,42 @@ class Address:
         self.port = port
         self.username = username
         self.password = password
+
+    def publisher(self, index: int) -> "Address":
+        """Where a publisher connects: all of them here."""
+        return self
+
+    def subscriber(self, index: int) -> "Address":
+        """Where a subscriber connects: all of them here."""
+        return self
+
+
+class Where(Protocol):
+    """Which client connects where; an ``Address`` is the answer for all."""
+
+    def publisher(self, index: int) -> Address:
+        """Where a publisher connects."""
+        ...
+
+    def subscriber(self, index: int) -> Address:
+        """Where a subscriber connects."""
+        ...
+
+
+class Spread:
+    """Clients over the nodes of a cluster: publishers take turns with some, subscribers with others."""
+
+    def __init__(self, publishers: Several[Address], subscribers: Several[Address]) -> None:
+        self._publishers = publishers
+        self._subscribers = subscribers
+
+    def publisher(self, index: int) -> Address:
+        """Where a publisher connects."""
+        return self._publishers[index % len(self._publishers)]
+
+    def subscriber(self, index: int) -> Address:
+        """Where a subscriber connects."""
+        return self._subscribers[index % len(self._subscribers)]
 
 
 def open_link(

@@ -23,6 +23,8 @@ class Measurement:
     """Messages that the publishers have been told are safe."""
     ack_latency: Percentiles | None = None
     """From sending to the ack, where the load looks at that."""
+    each_us: dict[int, float] = field(default_factory=dict)
+    """The part of each of the broker's processes in ``value``."""
 
 
 def per_unit(
@@ -39,6 +41,7 @@ def per_unit(
         broker_share=broker_ns / wall_ns,
         latency=latency,
         faults=faults,
+        each_us={pid: used_ns / units / 1000 for pid, used_ns in usage.each_ns.items()},
     )
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Final
 
 from rookery_bench import wire
-from rookery_bench.accounting import Usage
+from rookery_bench.accounting import Pids, Usage
 from rookery_bench.blocks import ACK_BYTES, PublishBlock, packet_ids
 from rookery_bench.latency import percentiles
-from rookery_bench.links import Address, open_link, subscribe
+from rookery_bench.links import Where, open_link, subscribe
 from rookery_bench.measurement import Measurement, per_unit
 from rookery_bench.scenarios import Paced
 
@@ -30,9 +30,7 @@ _PACKET_ID: Final = struct.Struct(">H")
 class Pair:
     """One publisher, one subscriber and at most one message between them."""
 
-    def __init__(
-        self, index: int, address: Address, version: int, *, persistent: bool = False
-    ) -> None:
+    def __init__(self, index: int, where: Where, version: int, *, persistent: bool = False) -> None:
         topic = f"bench/paced/{index:04d}"
         layout = wire.publish_layout(topic, _QOS, version)
         self._packet = bytearray(PublishBlock(topic, _QOS, version, index).fill(0, 1, 0))
@@ -43,9 +41,11 @@ class Pair:
         self._acks = self._messages = b""
         self.sent = self.acked = self.delivered = 0
         self.faults: list[str] = []
-        self.subscriber = open_link(address, f"bench-sub-{index}", version, persistent=persistent)
+        self.subscriber = open_link(
+            where.subscriber(index), f"bench-sub-{index}", version, persistent=persistent
+        )
         subscribe(self.subscriber, topic, _QOS, version)
-        self.publisher = open_link(address, f"bench-pub-{index}", version)
+        self.publisher = open_link(where.publisher(index), f"bench-pub-{index}", version)
         for link in (self.subscriber, self.publisher):
             link.setblocking(False)
 
@@ -107,9 +107,10 @@ def _received(link: socket.socket) -> bytes:
 class PacedLoad:
     """All pairs and the beat at which their messages leave."""
 
-    def __init__(self, load: Paced, address: Address, broker_pid: int) -> None:
+    def __init__(self, load: Paced, where: Where, pids: Pids) -> None:
         self._interval_ns = 1_000_000_000 // load.messages_per_second
-        self._broker_pid = broker_pid
+        self._pids = pids
+        self._prompt = load.prompt
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[], int | None]] = {}
         self.pairs: list[Pair] = []
@@ -119,7 +120,7 @@ class PacedLoad:
         self._latencies_ns: list[int] = []
         try:
             for index in range(load.pairs):
-                self._add(Pair(index, address, load.version))
+                self._add(Pair(index, where, load.version))
         except BaseException:
             self.close()
             raise
@@ -135,7 +136,7 @@ class PacedLoad:
 
     def run(self, seconds: float, warm_up_seconds: float) -> Measurement:
         """Keep the beat, measure after the warm-up, and let everything arrive."""
-        usage = Usage(self._broker_pid)
+        usage = Usage(self._pids)
         try:
             self._beat_until(time.monotonic_ns() + int(warm_up_seconds * 1e9))
             usage.restart()
@@ -158,8 +159,15 @@ class PacedLoad:
                 due_ns += self._interval_ns
             spare_ns = due_ns - time.monotonic_ns()
             if spare_ns > 0:
-                time.sleep(spare_ns / 1e9)
+                self._rest(spare_ns / 1e9)
             self._read(0)
+
+    def _rest(self, seconds: float) -> None:
+        if self._prompt:
+            # The set of descriptors is a descriptor itself, and select counts in less than milliseconds.
+            select.select([self._epoll], [], [], seconds)
+        else:
+            time.sleep(seconds)
 
     def _publish(self, now_ns: int) -> None:
         pair = self.pairs[self._next_pair]

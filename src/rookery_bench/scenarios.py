@@ -31,6 +31,9 @@ class Paced:
     pairs: int
     messages_per_second: int
     version: int = wire.V3_1_1
+    prompt: bool = False
+    """Whether the load wakes up for what arrives, and not only when the next message is due: dearer, but
+    then the times are those of the broker alone."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 The measuring side shares no code with the broker it measures: a slip in one shows in the other.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -75,8 +76,14 @@ def connect(
 
 def subscribe(topic_filter: str, qos: int, version: int) -> bytes:
     """Build a SUBSCRIBE for one filter, with packet identifier 1."""
+    return subscribe_all([topic_filter], qos, version)
+
+
+def subscribe_all(topic_filters: Iterable[str], qos: int, version: int) -> bytes:
+    """Build a SUBSCRIBE for several filters, with packet identifier 1."""
     body = b"\x00\x01" + (b"\x00" if version == V5 else b"")
-    return packet(0x82, body + string(topic_filter) + bytes((qos,)))
+    filters = b"".join(string(each) + bytes((qos,)) for each in topic_filters)
+    return packet(0x82, body + filters)
 
 
 def take_packet(data: bytes | bytearray) -> tuple[int, bytes, int] | None:

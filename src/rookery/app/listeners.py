@@ -18,7 +18,9 @@ def spec_of(listener: Listener) -> TcpSpec | UnixSpec:
         assert listener.path is not None
         return UnixSpec(listener.name, listener.path, backlog=listener.backlog)
     assert listener.host is not None and listener.port is not None
-    return TcpSpec(listener.name, listener.host, listener.port, backlog=listener.backlog)
+    return TcpSpec(
+        listener.name, listener.host, listener.port, listener.reuse_port, listener.backlog
+    )
 
 
 def transport_of(listener: Listener, tls: ListenerTls | None) -> Transport:

@@ -96,10 +96,11 @@ class Node:
         base: Path | None = None,
         origins: Origins | None = None,
         cluster: ClusterRuntime | None = None,
+        access_directory: Path | None = None,
     ) -> None:
-        """``directory`` is where the store and the access database lie.
+        """``directory`` is where the store lies, and the access database where ``access_directory`` is ``None``.
 
-        Durability ``memory`` needs none; there is no access database then. ``base`` is where relative
+        Durability ``memory`` needs none; without either there is no access database. ``base`` is where relative
         paths of files start that authentication and authorization read; at ``None`` the working directory.
         ``origins`` tell where each setting was given. ``cluster`` is the node's part in one, prepared.
         """
@@ -112,7 +113,8 @@ class Node:
         self._cluster = cluster
         clock = SystemClock()
         self._clock = clock
-        access_file = None if directory is None else AccessFile(directory)
+        access = access_directory or directory
+        access_file = None if access is None else AccessFile(access)
         self._access = AccessWatch(access_file)
         """What users, rules and bans are read from while the node runs: each subscribes to its part."""
         self._watch = FileWatch(self._request_turn)

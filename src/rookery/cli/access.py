@@ -24,9 +24,9 @@ def access_or_exit(file: Path | None, overrides: list[str] | None) -> "tuple[Acc
 def access_of(loaded: "Loaded") -> "AccessFile":
     """The access database beside the store; it is there with every durability."""
     from rookery.auth.access.file import AccessFile
-    from rookery.config import store_directory
+    from rookery.config import access_directory
 
-    return AccessFile(store_directory(loaded))
+    return AccessFile(access_directory(loaded))
 
 
 def stored_users(loaded: "Loaded") -> int:

@@ -7,7 +7,7 @@ import typer
 
 from rookery.cli.audit import note_act
 from rookery.cli.options import ConfigFile, Overrides
-from rookery.cli.store import directory_or_exit, faults_told
+from rookery.cli.store import access_or_exit, directory_or_exit, faults_told
 
 app = typer.Typer(no_args_is_help=True, help="Back up the store of a node, and restore it.")
 
@@ -42,7 +42,8 @@ def restore(
     directory = directory_or_exit(config, overrides)
     with faults_told():
         aside = replace(file, directory, force=force, wall=SystemClock().wall())
-    note_act(directory, "backup restore", str(directory), f"from {file}")
+    access = access_or_exit(config, overrides)
+    note_act(access, "backup restore", str(directory), f"from {file}")
     typer.echo(f"{directory}: restored from {file}")
     if aside is not None:
         typer.echo(f"the store that was there lies at {aside}")

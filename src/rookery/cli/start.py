@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,11 +19,35 @@ if TYPE_CHECKING:
     from rookery.observe.logs import Logs
 
 LOG_FLUSH_SECONDS = 10.0
+WORKERS_MAX = 128
 
 
-def start(config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Start a node and serve until SIGTERM or SIGINT."""
+def start(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=WORKERS_MAX,
+            help="Start N nodes that share the listeners' ports, for a machine with several cores.",
+        ),
+    ] = None,
+) -> None:
+    """Start a node and serve until SIGTERM or SIGINT.
+
+    With --workers this process only looks after the nodes: it starts one again
+    that ends, and passes SIGHUP on. 'rookery cluster status -d' with the
+    directory of the store tells how they are.
+    """
     import os
+
+    if workers is not None:
+        from rookery.cli.cluster.workers import start_workers
+
+        raise typer.Exit(start_workers(workers, config, overrides or []))
 
     import uvloop
 
@@ -176,7 +200,7 @@ async def _serve_once(
 async def _started(loaded: Loaded, ending: Ending, keeper: ServerKeeper | None) -> Node:
     """A node that serves; one of a cluster waits for the others first."""
     from rookery.app import Node
-    from rookery.config import base_directory, store_directory
+    from rookery.config import access_directory, base_directory, store_directory
 
     directory, base = store_directory(loaded), base_directory(loaded)
     cluster: ClusterRuntime | None = None
@@ -187,7 +211,7 @@ async def _started(loaded: Loaded, ending: Ending, keeper: ServerKeeper | None) 
         clock = SystemClock()
         cluster = ClusterRuntime(loaded.config, directory, clock, ending.begin_anew, keeper)
         await cluster.prepare()
-    node = Node(loaded.config, directory, base, loaded.origins, cluster)
+    node = Node(loaded.config, directory, base, loaded.origins, cluster, access_directory(loaded))
     await node.start()
     return node
 

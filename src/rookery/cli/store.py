@@ -25,6 +25,13 @@ def directory_or_exit(file: Path | None, overrides: list[str] | None) -> Path:
     return store_directory(loaded)
 
 
+def access_or_exit(file: Path | None, overrides: list[str] | None) -> Path:
+    """The directory of the access database, whose audit tells what was done to the store."""
+    from rookery.config import access_directory
+
+    return access_directory(load_or_exit(file, overrides))
+
+
 @contextmanager
 def faults_told() -> Iterator[None]:
     """Tell what goes wrong on standard error and exit with 1."""
@@ -90,7 +97,8 @@ def repair(config: ConfigFile = None, overrides: Overrides = None) -> None:
     directory = directory_or_exit(config, overrides)
     with faults_told():
         salvage = rebuild(directory, SystemClock().wall())
-    note_act(directory, "store repair", str(directory), f"the old one lies at {salvage.broken}")
+    access = access_or_exit(config, overrides)
+    note_act(access, "store repair", str(directory), f"the old one lies at {salvage.broken}")
     typer.echo(f"saved: {salvage.saved_text()}")
     typer.echo(f"lost: {salvage.lost_text()}")
     typer.echo(f"the old database lies at {salvage.broken}")

@@ -94,6 +94,11 @@ class JetStream:
         """Whether that is the node's own server."""
         return self.connected and self._where() == address(self._settings.servers[0])
 
+    @property
+    def server_name(self) -> str:
+        """What the server calls itself that is connected to; empty where none ever was."""
+        return self._client.server_name
+
     def problems(self) -> list[str]:
         """What is wrong with the connection now, for the operator; empty when nothing is."""
         if self.connected:
@@ -257,6 +262,11 @@ class JetStream:
 
 class _Client(Client):
     """The library's client, which leaves connections open that were made and came to nothing."""
+
+    @property
+    def server_name(self) -> str:
+        """As the server told when it let us in."""
+        return str(self._server_info.get("server_name", ""))
 
     async def _connect_to_server(self, s: Srv) -> None:
         if self._transport:

@@ -25,9 +25,10 @@ STEP_DOWN_SECONDS_MAX: Final = 2.0
 class Leaders:
     """Calls home what a node's own server should lead, and the connection as well."""
 
-    def __init__(self, jetstream: JetStream, node_id: str) -> None:
+    def __init__(self, jetstream: JetStream, node_id: str, server: str | None = None) -> None:
+        """``server`` is the name of the node's own server, where that is not made from the node's."""
         self._jetstream = jetstream
-        self._server = names.server_name(node_id)
+        self._server = names.server_name(node_id) if server is None else server
         self._own = (names.log_stream(node_id), names.snapshot_stream(node_id))
         self._registers = tuple(names.register_stream(index) for index in range(names.REGISTERS))
 

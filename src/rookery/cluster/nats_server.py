@@ -46,8 +46,10 @@ class NatsServerFault(Exception):
 class NatsServer:
     """The child process of one node. ``start`` returns when it listens."""
 
-    def __init__(self, settings: NatsServerSettings) -> None:
+    def __init__(self, settings: NatsServerSettings, *, own_session: bool = False) -> None:
+        """``own_session`` keeps from it what a terminal tells us: Ctrl-C would end it before who still needs it."""
         self.settings = settings
+        self._own_session = own_session
         self._tasks = Tasks(self._failed)
         self._process: Process | None = None
         self._program = Path()
@@ -109,6 +111,7 @@ class NatsServer:
                 stdout=DEVNULL,
                 stderr=PIPE,
                 pass_fds=(lock,),
+                start_new_session=self._own_session,
             )
         finally:
             os.close(lock)  # The child has it as well, and with it the lock.

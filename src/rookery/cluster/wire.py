@@ -66,7 +66,7 @@ class AcceptedWire:
 
 
 def is_cancelled() -> bool:
-    """Whether this task is, when ``CancelledError`` came: gRPC raises it for what the other side cancelled, too."""
+    """Whether this task is, when ``CancelledError`` came: gRPC raises it of a call that somebody cancelled, too."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -5,7 +5,14 @@ from rookery.config.authorization import Rule
 from rookery.config.errors import ConfigError, ConfigErrors, Origin
 from rookery.config.explain import Row, explain
 from rookery.config.listeners import Listener, Tls
-from rookery.config.load import Loaded, base_directory, find_file, load, store_directory
+from rookery.config.load import (
+    Loaded,
+    access_directory,
+    base_directory,
+    find_file,
+    load,
+    store_directory,
+)
 from rookery.config.models import Config, Store
 from rookery.config.settings import to_settings
 from rookery.config.warnings import warnings
@@ -22,6 +29,7 @@ __all__ = [
     "Store",
     "Tls",
     "User",
+    "access_directory",
     "base_directory",
     "explain",
     "find_file",

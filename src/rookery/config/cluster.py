@@ -87,6 +87,10 @@ class Nats(Section):
     'rookery[cluster]'` brings, else the one on the path."""
     urls: Annotated[tuple[NatsUrl, ...], BeforeValidator(comma_list), Strict(False)] = ()
     """The servers of a NATS cluster that runs already, in place of one that the node starts."""
+    login: Literal["none", "secret"] = "none"
+    """How the node tells the servers of `urls` who it is: `none`, not at all; `secret`, with the password that
+    servers started by a node, or by `rookery start --workers`, make from `cluster.secret`. The first of `urls` is
+    then this machine's own."""
     port: Port = 4222
     """The port by which the node reaches its NATS server, on this machine only."""
     route_port: Port = 6222
@@ -105,6 +109,8 @@ class Nats(Section):
 
     def _problems(self) -> Iterable[Problem]:
         if not self.urls:
+            if self.login != "none":
+                yield ("login",), "is for the servers of urls, and there are none; leave it out"
             return
         for name in ("binary", "routes", "directory"):
             if getattr(self, name):

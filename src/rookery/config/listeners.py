@@ -145,6 +145,9 @@ class Listener(Section):
     part of the topics for themselves. Rules are asked about topics as the client writes them."""
     backlog: Annotated[int, Field(ge=1, le=65535)] = 1024
     """How many connections the system holds until they are accepted."""
+    reuse_port: bool = False
+    """Whether other nodes of the same user on this machine may listen on the same port, the system dealing out
+    connections between them, as `rookery start --workers` does. Nobody is told then that the port is taken."""
     limits: ListenerLimits | None = None
     """What all connections of this listener may take together; null bounds nothing."""
 
@@ -174,11 +177,19 @@ class Listener(Section):
         for key in ("host", "port"):
             if getattr(self, key) is not None:
                 yield (key,), "is not for a unix listener, which has a path; leave it out"
+        if self.reuse_port:
+            yield (
+                ("reuse_port",),
+                "is not for a unix listener, whose file has one owner; leave it out",
+            )
 
     def _network_problems(self) -> Iterable[Problem]:
         if self.port is None and self.type != "tcp":
             usual = {"tls": 8883, "ws": 8083, "wss": 8084}[self.type]
             yield ("port",), f"is missing: the port of a {self.type} listener ({usual} is usual)"
+        if self.reuse_port and self.port == 0:
+            text = "is 0, another port for each node, so that none is shared; name one, or leave reuse_port out"
+            yield ("port",), text
         if self.path is None:
             return
         if self.type in ("tcp", "tls"):

@@ -85,6 +85,12 @@ def store_directory(loaded: Loaded) -> FilePath:
     return base_directory(loaded) / directory
 
 
+def access_directory(loaded: Loaded) -> FilePath:
+    """Where the access database lies: beside the store, unless nodes share one."""
+    directory = loaded.config.store.access_directory
+    return store_directory(loaded) if directory is None else base_directory(loaded) / directory
+
+
 def base_directory(loaded: Loaded) -> FilePath:
     """Where relative paths start: at the configuration file, or without one in the working directory."""
     return FilePath() if loaded.source is None else loaded.source.parent

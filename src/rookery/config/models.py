@@ -100,6 +100,9 @@ class Store(Section):
     """The directory of the database, for this node alone; at null `rookery-data/<node_id>` beside the
     configuration file, or in the working directory where there is no file; a relative path starts there too.
     It is made, for its owner only, where it is not there yet."""
+    access_directory: FilePath | None = None
+    """The directory of the users, rules, bans and audit that commands write (`rookery user` and its like), which
+    nodes of one machine may share; at null the directory of the database. Backups take them from there only."""
     bytes_max: Annotated[int, Field(ge=16_777_216, le=2**50)] = 10_737_418_240
     """Bytes the database may take on disk. Beyond four fifths of it the node warns; at it, messages that must
     be kept are refused."""

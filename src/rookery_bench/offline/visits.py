@@ -27,6 +27,10 @@ _ANSWER_SECONDS: Final = 20.0
 """Without a word to any of those under way for so long, they are given up."""
 
 
+class Forgotten(wire.WireError):
+    """The broker does not know a session that it must have."""
+
+
 class Visit(Link):
     """A persistent session with a connection, from CONNECT to DISCONNECT."""
 
@@ -129,7 +133,7 @@ class Return(Visit):
     def _begin(self, body: bytes, now_ns: int) -> None:
         wire.expect_connack(wire.CONNACK, body)
         if not body[0]:
-            raise wire.WireError("the broker has forgotten the session")
+            raise Forgotten("the broker has forgotten the session")
         self.connack_ns = now_ns
 
     def _take(self, rows: np.ndarray[tuple[int], np.dtype[np.void]], now_ns: int) -> None:

@@ -144,7 +144,7 @@ def test_a_kill_is_noticed_at_once_and_the_next_boot_is_linked(node_id: str):
                 begin = loop.time()
                 peer.signal(signal.SIGKILL)
                 await node.told.said("down n2")
-                assert loop.time() - begin < 0.5
+                assert loop.time() - begin < 1.0, "no silence was needed to find it"
             async with LinkProcess("n2", "b2", peer.address) as peer:
                 peer.members(members)
                 assert await node.told.said("up n2") == "up n2 b2"

@@ -104,7 +104,7 @@ def test_three_nodes_from_beginning_to_end(tmp_path: Path):
 
         code, text = told(tmp_path, "up", "3", "--ports-from", str(port))
         assert code == 1
-        assert f"another 'rookery cluster up' runs in {tmp_path}" in text
+        assert f"or 'rookery start --workers' runs in {tmp_path}" in text
 
         killed = int(str(nodes[1]["pid"]))
         os.kill(killed, signal.SIGKILL)

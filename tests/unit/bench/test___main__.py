@@ -42,7 +42,11 @@ def test_json_is_all_that_is_printed_when_asked_for(
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [(["--cases", "nope"], "no case nope"), (["--peers", "nats"], "no broker nats")],
+    [
+        (["--cases", "nope"], "no case nope"),
+        (["--peers", "nats"], "no broker nats"),
+        (["cluster", "--rows", "nope"], "no row nope"),
+    ],
 )
 def test_a_wrong_call_is_told(
     given: list[str], words: str, capsys: pytest.CaptureFixture[str]

@@ -67,6 +67,13 @@ def test_what_our_server_should_lead_is_called_home(stream: str):
     assert jetstream.asked == [f"{stream} {{'preferred': 'b'}}"]
 
 
+def test_a_server_that_is_not_named_like_the_node_calls_home_all_the_same():
+    jetstream = of_three(LOG_w=cluster("a", "b", "c"), SNAP_w=cluster("b", "a", "c"))
+    leaders = Leaders(jetstream, "w", "b")
+    assert not asyncio.run(leaders.look())
+    assert jetstream.asked == ["LOG_w {'preferred': 'b'}"]
+
+
 def test_what_others_should_lead_is_theirs_to_call():
     jetstream = of_three(REG_0=cluster("b", "a", "c"), REG_2=cluster("b", "a", "c"))
     assert not look(jetstream)

@@ -129,11 +129,12 @@ def test_a_fault_of_the_engine_is_told_in_the_log_and_ends_the_link():
 def test_closing_ends_it_after_the_call_and_what_comes_later_is_dropped():
     async def work() -> None:
         async with running() as made:
+            await asyncio.sleep(0.01)  # until the reader waits
+            made.pipe.arriving.put_nowait(data(b"a"))
             made.stream.close("enough")
             made.stream.close("twice")
             made.stream.send(b"late")
             assert made.ends == []
-            made.pipe.arriving.put_nowait(data(b"a"))
             await asyncio.sleep(0.01)
             assert made.ends == ["enough"]
             assert made.told.frames == {}
@@ -192,7 +193,8 @@ def test_silence_is_the_end_and_beats_are_no_silence():
             await asyncio.sleep(0.1)
             assert made.ends == []
             assert made.stream.silent_seconds > 0.05
-            await asyncio.sleep(0.15)
+            while not made.ends:
+                await asyncio.sleep(0.01)
             assert made.ends == ["nothing was heard for 0.15 seconds"]
 
     run(work())

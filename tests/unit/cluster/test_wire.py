@@ -63,7 +63,7 @@ def test_frames_go_both_ways_and_the_status_is_the_text_of_the_end():
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE])
-def test_what_the_other_side_cancels_does_not_cancel_this_task(code: grpc.StatusCode):
+def test_what_the_other_side_says_at_the_end_is_no_cancellation(code: grpc.StatusCode):
     async def accepted(wire: AcceptedWire, context: Any) -> None:
         await context.abort(code, "gone")
 
@@ -72,6 +72,18 @@ def test_what_the_other_side_cancels_does_not_cancel_this_task(code: grpc.Status
             await wire.read()
         with pytest.raises(WireBroken):
             await wire.write(BEAT)
+
+    run(both_ends(accepted, dialled))
+
+
+def test_a_call_that_was_cancelled_does_not_cancel_who_reads_it():
+    async def accepted(wire: AcceptedWire, context: Any) -> None:
+        await wire.read()
+
+    async def dialled(wire: DialledWire, call: Any) -> None:
+        asyncio.get_running_loop().call_later(0.01, call.cancel)
+        with pytest.raises(WireBroken):
+            await wire.read()
 
     run(both_ends(accepted, dialled))
 

@@ -34,6 +34,11 @@ class TestListeners:
         assert set(listener_problems(type="unix", host="::1", port=1)) == {"path", "host", "port"}
         assert "107 bytes" in listener_problems(type="unix", path="/" + "a" * 107)["path"]
 
+    def test_a_port_is_shared_only_where_there_is_one(self):
+        found = listener_problems(type="unix", path="/s", reuse_port=True)
+        assert "one owner" in found["reuse_port"]
+        assert "is 0" in listener_problems(type="tcp", port=0, reuse_port=True)["port"]
+
     def test_a_path_is_for_websocket_and_begins_with_a_slash(self):
         assert "not for a tcp" in listener_problems(type="tcp", path="/mqtt")["path"]
         assert '"/mqtt"' in listener_problems(type="ws", port=1, path="mqtt")["path"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rookery.config.errors import ConfigErrors
-from rookery.config.load import find_file, load, store_directory
+from rookery.config.load import access_directory, find_file, load, store_directory
 
 Write = Callable[[str], Path]
 
@@ -190,7 +190,7 @@ class TestErrors:
                 "listeners: [5]\n",
                 (
                     "f.yaml:1:13: listeners.0: must be a mapping with the keys type, "
-                    "name, host, port, path, tls, proxy_protocol, authentication, anonymous, mountpoint, backlog, limits, not 5"
+                    "name, host, port, path, tls, proxy_protocol, authentication, anonymous, mountpoint, backlog, reuse_port, limits, not 5"
                 ),
             ),
             (
@@ -364,3 +364,8 @@ class TestStoreDirectory:
         path.write_text("store: {directory: d}\n")
         assert store_directory(load(path)) == tmp_path / "d"
         assert store_directory(load(None, {}, ["store.directory=/x/y"])) == Path("/x/y")
+
+    def test_the_access_database_is_beside_the_store_unless_it_is_shared(self):
+        assert access_directory(load(None, {}, ["store.directory=/x/y"])) == Path("/x/y")
+        shared = load(None, {}, ["store.directory=/x/y", "store.access_directory=/x"])
+        assert access_directory(shared) == Path("/x")

@@ -12,13 +12,12 @@ import structlog
 from rookery import __version__
 from rookery.actors.clock import chance
 from rookery.actors.tasks import Tasks
+from rookery.app.cluster.nats import connection_settings, routes_of, server_settings
 from rookery.cluster.cell_log import JetStreamLog
 from rookery.cluster.cells import CellRecord
-from rookery.cluster.discovery import Discovery
-from rookery.cluster.jetstream import JetStream, JetStreamSettings
+from rookery.cluster.jetstream import JetStream
 from rookery.cluster.leaders import Leaders
 from rookery.cluster.lease import Lease, LeaseEvents
-from rookery.cluster.nats_config import NatsServerSettings
 from rookery.cluster.registers import Registers
 from rookery.cluster.streams import ensure_streams
 from rookery.config.cluster import advertised, host_of
@@ -32,12 +31,7 @@ if TYPE_CHECKING:
 
 log: Final = structlog.get_logger("rookery.app")
 
-NATS_DIRECTORY: Final = "nats"
 AGAIN_SECONDS: Final = 0.5
-LOOK_SECONDS: Final = 2.0
-"""How often other nodes are looked up as long as too few are found."""
-LOCAL_SECRET: Final = "loopback only"  # noqa: S105 - what stands in where no secret is needed
-"""NATS has users all the same; without a secret nothing is reached from elsewhere."""
 
 
 class Ground:
@@ -55,32 +49,27 @@ class Ground:
         self._config = config
         self._keeper = keeper
         self._directory = directory
-        cluster = config.cluster
         node_id = config.broker.node_id
-        secret = LOCAL_SECRET if cluster.secret is None else cluster.secret.get_secret_value()
         self.server: NatsServer | None = None
-        self._own_server = not cluster.nats.urls
-        self._secret = secret
-        servers: tuple[str, ...] = cluster.nats.urls
-        if not servers:
-            servers = (f"127.0.0.1:{cluster.nats.port}",)
-            self.jetstream = JetStream(JetStreamSettings(servers, secret, node_id))
-        else:
-            self.jetstream = JetStream(JetStreamSettings(servers, "", node_id))
+        self.jetstream = JetStream(connection_settings(config))
         self.registers = Registers(self.jetstream, clock)
         self.lease = Lease(self.registers, clock, events)
         self.cell_log = JetStreamLog(self.jetstream, node_id)
-        self._leaders = Leaders(self.jetstream, node_id)
         self._tasks = Tasks(_failed)
 
     async def start(self) -> CellRecord:
         """Have everything there, however long that takes; the node's record, with the epoch of its cell."""
         config = self._config
-        if self._own_server:
-            self.server = await self._keeper.have(self._server_settings(await self._routes()))
+        nats = config.cluster.nats
+        if not nats.urls:
+            routes = await routes_of(config)
+            settings = server_settings(config, self._directory, routes)
+            self.server = await self._keeper.have(settings)
         await self.jetstream.connect()
-        await ensure_streams(self.jetstream, config.broker.node_id, config.cluster.nats.replicas)
-        self._tasks.start("leaders", self._leaders.run())
+        node_id = config.broker.node_id
+        await ensure_streams(self.jetstream, node_id, nats.replicas)
+        shared = self.jetstream.server_name if nats.login == "secret" else None
+        self._tasks.start("leaders", Leaders(self.jetstream, node_id, shared).run())
         return await self.lease.acquire(self._record(), self._empty)
 
     async def stop(self) -> None:
@@ -119,46 +108,6 @@ class Ground:
                 await asyncio.sleep(AGAIN_SECONDS)
             else:
                 return
-
-    async def _routes(self) -> tuple[str, ...]:
-        """Where the other NATS servers are; those that are looked up are waited for."""
-        config = self._config
-        cluster = config.cluster
-        if cluster.discovery == "static" or cluster.nats.routes:
-            return config.nats_routes
-        own = host_of(advertised(cluster, 1, socket.gethostname()))
-        discovery = Discovery([seed_of(config)], cluster.nats.route_port, own, lambda _found: None)
-        while True:
-            await discovery.look()
-            found = discovery.addresses
-            if len(found) >= cluster.nats.replicas - 1:
-                return found
-            log.warning("waiting_for_others", found=found, problems=discovery.problems())
-            await asyncio.sleep(LOOK_SECONDS)
-
-    def _server_settings(self, routes: tuple[str, ...]) -> NatsServerSettings:
-        config = self._config
-        nats = config.cluster.nats
-        own = host_of(advertised(config.cluster, 1, socket.gethostname()))
-        return NatsServerSettings(
-            node_id=config.broker.node_id,
-            directory=self._directory / (nats.directory or NATS_DIRECTORY),
-            secret=self._secret,
-            client_port=nats.port,
-            route_host=config.cluster.host,
-            route_port=nats.route_port,
-            routes=tuple(route for route in routes if route != f"{own}:{nats.route_port}"),
-            cluster_name=config.cluster.name,
-            binary=None if nats.binary is None else Path(nats.binary),
-        )
-
-
-def seed_of(config: Config) -> str:
-    """Where the other nodes are looked up, as ``rookery.cluster.seeds`` writes it."""
-    cluster = config.cluster
-    if cluster.discovery == "kubernetes":
-        return f"kubernetes:{cluster.service}.{config.broker.pod_namespace}"
-    return f"{cluster.discovery}:{cluster.dns_name}"
 
 
 def reference_of(config: Config) -> str:

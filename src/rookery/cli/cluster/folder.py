@@ -62,7 +62,9 @@ class State:
 class Folder:
     """One such directory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, own_files: bool = True) -> None:
+        """``own_files`` says whether each node has a configuration and a log of its own here."""
+        self._own_files = own_files
         self.path = path.absolute()
         self._lock: int | None = None
 
@@ -100,7 +102,8 @@ class Folder:
         except BlockingIOError:
             self.unlock()
             raise FolderFault(
-                f"another 'rookery cluster up' runs in {self.path}; 'rookery cluster down' stops it"
+                f"another 'rookery cluster up' or 'rookery start --workers' runs in {self.path}; "
+                "'rookery cluster down' stops it"
             ) from None
 
     def unlock(self) -> None:
@@ -148,14 +151,29 @@ class Folder:
 
     def prepare(self, plans: Sequence[NodePlan]) -> None:
         """Write the secret and the configurations that are not there yet."""
+        self.make_secret()
+        self.make_directories(plans)
+        try:
+            for plan in plans:
+                file = self.config_file(plan.node_id)
+                if not file.exists():
+                    _replace(file, configuration_text(plan, plans, self.secret_file))
+        except OSError as error:
+            raise FolderFault(f"{error.filename} cannot be written: {error.strerror}") from None
+
+    def make_secret(self) -> None:
+        """Write the secret, unless there is one."""
         try:
             if not self.secret_file.exists():
                 _replace(self.secret_file, secrets.token_hex(SECRET_BYTES) + "\n")
+        except OSError as error:
+            raise FolderFault(f"{error.filename} cannot be written: {error.strerror}") from None
+
+    def make_directories(self, plans: Sequence[NodePlan]) -> None:
+        """Make a directory for each node."""
+        try:
             for plan in plans:
-                file = self.config_file(plan.node_id)
-                file.parent.mkdir(mode=0o700, exist_ok=True)
-                if not file.exists():
-                    _replace(file, configuration_text(plan, plans, self.secret_file))
+                self.pid_file(plan.node_id).parent.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise FolderFault(f"{error.filename} cannot be written: {error.strerror}") from None
 
@@ -167,21 +185,16 @@ class Folder:
             "pid": None if process is None else process.pid,
             "started": None if process is None else process.started,
             "ports": asdict(node.plan.ports),
-            "config": str(self.config_file(node_id)),
-            "log": str(self.log_file(node_id)),
+            "config": str(self.config_file(node_id)) if self._own_files else None,
+            "log": str(self.log_file(node_id)) if self._own_files else None,
         }
 
 
 def checked(path: Path, state: State | None, plans: Sequence[NodePlan]) -> None:
     """Whether these nodes may be started on what is there already; raises ``FolderFault``."""
+    check_none_runs(path, state)
     if state is None:
         return
-    running = state.running()
-    if running:
-        names = ", ".join(f"{node.plan.node_id} (pid {_pid(node)})" for node in running)
-        raise FolderFault(
-            f"{names} run in {path} already; 'rookery cluster down --directory {path}' stops them"
-        )
     known = [node.plan for node in state.nodes]
     for old, new in zip(known, plans, strict=False):
         if old != new:
@@ -203,6 +216,16 @@ def checked(path: Path, state: State | None, plans: Sequence[NodePlan]) -> None:
         raise FolderFault(
             f"the cluster in {path} has {len(known)} and its state is on one server only, so it cannot grow; "
             "give another --directory"
+        )
+
+
+def check_none_runs(path: Path, state: State | None) -> None:
+    """Raises ``FolderFault`` where nodes of the directory run."""
+    running = [] if state is None else state.running()
+    if running:
+        names = ", ".join(f"{node.plan.node_id} (pid {_pid(node)})" for node in running)
+        raise FolderFault(
+            f"{names} run in {path} already; 'rookery cluster down --directory {path}' stops them"
         )
 
 

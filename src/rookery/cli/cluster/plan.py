@@ -1,6 +1,6 @@
-"""Which ports the nodes of ``rookery cluster up`` have."""
+"""Which ports the nodes of ``rookery cluster up`` and ``rookery start --workers`` have."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
@@ -14,6 +14,8 @@ FIRST_AND_STEP: Final = {
 }
 """Of each service the port of the first node, and how far apart those of the others are. gRPC and metrics take
 turns: 8081 and 8082, 8083 and 8084."""
+OWN: Final = ("grpc", "metrics", "dashboard")
+"""What each of several nodes on one port has for itself."""
 PORT_MAX: Final = 65_535
 
 
@@ -73,10 +75,29 @@ def packed(count: int, start: int) -> list[NodePlan]:
     return plans
 
 
-def _check(plans: list[NodePlan]) -> None:
-    taken: dict[int, str] = {}
+def shared(count: int, name: str, first: Ports, taken: Mapping[int, str]) -> list[NodePlan]:
+    """The nodes ``name-1`` and so on, on one port for clients and one NATS server; ``taken`` are further ports."""
+    plans = []
+    for index in range(count):
+        ports = {
+            service: port + index * (FIRST_AND_STEP[service][1] if service in OWN else 0)
+            for service, port in first.each()
+        }
+        plans.append(NodePlan(f"{name}-{index + 1}", Ports(**ports)))
+    _check(plans, OWN, {first.nats: "nats", first.nats_route: "nats_route", **taken})
+    return plans
+
+
+def _check(
+    plans: list[NodePlan],
+    services: Collection[str] = tuple(FIRST_AND_STEP),
+    more: Mapping[int, str] = {},
+) -> None:
+    taken = dict(more)
     for plan in plans:
         for service, port in plan.ports.each():
+            if service not in services:
+                continue
             name = f"{service} of {plan.node_id}"
             if not 1 <= port <= PORT_MAX:
                 raise PlanFault(f"{name} would have port {port}: ports go from 1 to {PORT_MAX}")

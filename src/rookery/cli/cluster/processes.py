@@ -79,6 +79,25 @@ def start_node(config: Path, log: Path, overrides: Sequence[str]) -> Process:
         ],
         setsid=True,
     )
+    return _begun(pid)
+
+
+def start_worker(arguments: Sequence[str]) -> Process:
+    """Start a node that writes where we do, and is told to stop when we end, even without a word."""
+    from rookery.cluster.child import command
+
+    whole = command([sys.executable, "-m", "rookery", "start", *arguments])
+    pid = os.posix_spawn(
+        whole[0],
+        whole,
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
+        setsid=True,
+    )
+    return _begun(pid)
+
+
+def _begun(pid: int) -> Process:
     # A child that ended at once still is there until it is waited for.
     stat = Path(f"/proc/{pid}/stat").read_text()
     return Process(pid, int(stat.rpartition(")")[2].split()[19]))
@@ -114,7 +133,7 @@ def stop_processes(
     """Ask all to end, wait, and kill those that did not; returns these. ``hurried`` ends the waiting."""
     left = [process for process in processes if is_running(process)]
     for process in left:
-        _signal(process, signal.SIGTERM)
+        signal_to(process, signal.SIGTERM)
     deadline = monotonic() + seconds_max
     while left and monotonic() < deadline and not hurried():
         time.sleep(LOOK_SECONDS)
@@ -127,7 +146,8 @@ def stop_processes(
     return left
 
 
-def _signal(process: Process, signum: signal.Signals) -> None:
+def signal_to(process: Process, signum: signal.Signals) -> None:
+    """Send a signal, unless the process has ended meanwhile."""
     try:
         os.kill(process.pid, signum)
     except ProcessLookupError:

@@ -13,9 +13,13 @@ STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Signals:
     """Inside ``with``, these signals do nothing but end a wait, and are counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reloads_on_hangup: bool = False) -> None:
+        """SIGHUP is one to stop, as where a terminal is closed, or one to read the configuration again."""
         self.stops = 0
         """How often the process was told to stop."""
+        self.reloads = 0
+        """How often it was told to read its configuration again."""
+        self._reloading = signal.SIGHUP if reloads_on_hangup else None
         self._before: dict[signal.Signals, Any] = {}
         self._reader, self._writer = socket.socketpair()
 
@@ -47,5 +51,7 @@ class Signals:
                     pass
 
     def _came(self, signum: int, frame: FrameType | None) -> None:
-        if signum in STOPPING:
+        if signum == self._reloading:
+            self.reloads += 1
+        elif signum in STOPPING:
             self.stops += 1

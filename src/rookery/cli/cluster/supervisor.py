@@ -1,4 +1,4 @@
-"""Looks after the nodes of ``rookery cluster up``: starts them, tells what becomes of them, starts them again.
+"""Looks after several nodes of one machine: starts them, tells what becomes of them, starts them again.
 
 It is a plain loop without threads of its own: ``step`` looks at each node once, and between two steps the caller
 waits for a signal. A node that ends while the cluster comes up is a fault of the start. One that ends later is
@@ -41,6 +41,8 @@ class Watched:
     """One node and what is known of it."""
 
     plan: NodePlan
+    host: str = HOST
+    """Where its metrics port answers."""
     process: Process | None = None
     started: float = 0.0
     log_start: int = 0
@@ -72,8 +74,9 @@ class Supervisor:
         overrides: Sequence[str],
         monotonic: Callable[[], float],
         tell: Callable[[str], None],
+        host: str = HOST,
     ) -> None:
-        self.nodes = [Watched(plan) for plan in plans]
+        self.nodes = [Watched(plan, host) for plan in plans]
         self.myself: Process | None = None
         """What the state file calls who looks after the nodes."""
         self._folder = folder
@@ -135,13 +138,16 @@ class Supervisor:
         self._folder.write(State(self.myself, nodes))
 
     def _start(self, node: Watched) -> None:
-        log = self._folder.log_file(node.node_id)
-        node.log_start = log.stat().st_size if log.exists() else 0
-        config = self._folder.config_file(node.node_id)
-        node.process = start_node(config, log, self._overrides)
+        node.process = self._launched(node)
         node.started = self._monotonic()
         node.readiness = None
         self._tell(f"{node.node_id} starts (pid {node.process.pid})")
+
+    def _launched(self, node: Watched) -> Process:
+        log = self._folder.log_file(node.node_id)
+        node.log_start = log.stat().st_size if log.exists() else 0
+        config = self._folder.config_file(node.node_id)
+        return start_node(config, log, self._overrides)
 
     def _ended(self, node: Watched, process: Process, how: str) -> None:
         sweep(process)
@@ -187,4 +193,4 @@ def last_lines(log: Path, start: int) -> list[str]:
 
 
 def _readiness(node: Watched) -> Readiness:
-    return readiness(f"{HOST}:{node.plan.ports.metrics}", READY_SECONDS_MAX)
+    return readiness(f"{node.host}:{node.plan.ports.metrics}", READY_SECONDS_MAX)

@@ -17,7 +17,7 @@ from rookery.cli.cluster.generated import HOST
 from rookery.cli.options import ConfigFile, Overrides, load_or_exit
 
 if TYPE_CHECKING:
-    from rookery.config import Loaded
+    from rookery.config import Config, Loaded
 
 Nodes = Annotated[
     str | None,
@@ -61,8 +61,12 @@ def secret_of(
     directory: Path, nodes: str | None, config: Path | None, overrides: list[str] | None
 ) -> str | None:
     """The cluster's secret: of the directory, else of the configuration."""
-    if nodes is None and _state(directory, config, overrides) is not None:
-        return Folder(directory).secret()
+    folder = Folder(directory)
+    state = None if nodes is not None else _state(directory, config, overrides)
+    if (
+        state is not None and folder.secret_file.exists()
+    ):  # Workers may have that of their configuration.
+        return folder.secret()
     secret = load_or_exit(config, overrides).config.cluster.secret
     return None if secret is None else secret.get_secret_value()
 
@@ -84,11 +88,17 @@ def _state(directory: Path, config: Path | None, overrides: list[str] | None) ->
     return Folder(directory).read() if config is None and not overrides else None
 
 
-def _configured(loaded: Loaded) -> Target:
-    settings = loaded.config
+def metrics_host(settings: Config) -> str:
+    """Where a node's metrics port is asked on this machine."""
     host = settings.metrics.host
     if host in ("0.0.0.0", "::", ""):  # noqa: S104  (what listens everywhere listens here)
         host = HOST if host != "::" else "[::1]"
     elif ":" in host:
         host = f"[{host}]"
-    return Target(settings.broker.node_id, f"{host}:{settings.broker.metrics_port}")
+    return host
+
+
+def _configured(loaded: Loaded) -> Target:
+    settings = loaded.config
+    address = f"{metrics_host(settings)}:{settings.broker.metrics_port}"
+    return Target(settings.broker.node_id, address)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rookery.cli.cluster.plan import PlanFault, Ports, packed, planned
+from rookery.cli.cluster.plan import PlanFault, Ports, packed, planned, shared
 
 
 def test_the_usual_ports():
@@ -16,6 +16,35 @@ def test_the_usual_ports():
 def test_another_first_port_moves_that_service_alone():
     _, two = planned(2, {"mqtt": 3000, "nats_route": 7000})
     assert two.ports == Ports(3001, 8083, 8084, 18084, 4223, 7001)
+
+
+FIRST = Ports(1883, 8081, 8082, 18083, 4222, 6222)
+
+
+def test_nodes_on_one_port_differ_in_the_others():
+    one, two = shared(2, "a", FIRST, {1883: "tcp"})
+    assert (one.node_id, two.node_id) == ("a-1", "a-2")
+    assert one.ports == FIRST
+    assert two.ports == Ports(1883, 8083, 8084, 18084, 4222, 6222)
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [
+        ({8083: "ws"}, "grpc of a-2 would have port 8083, which is ws already"),
+        ({18083: "tls"}, "dashboard of a-1 would have port 18083, which is tls already"),
+    ],
+)
+def test_nodes_on_one_port_keep_clear_of_other_ports(taken: dict[int, str], told: str):
+    with pytest.raises(PlanFault, match=told):
+        shared(2, "a", FIRST, taken)
+
+
+def test_nodes_on_one_port_keep_clear_of_each_other():
+    with pytest.raises(
+        PlanFault, match="grpc of a-2 would have port 8083, which is metrics of a-1"
+    ):
+        shared(2, "a", Ports(1883, 8081, 8083, 18083, 4222, 6222), {})
 
 
 def test_all_in_one_row():

@@ -21,6 +21,13 @@ def test_each_of_them_ends_a_wait_and_is_counted():
     assert time.monotonic() - began < LONG_SECONDS
 
 
+def test_a_hangup_may_be_one_to_reload():
+    with Signals(reloads_on_hangup=True) as signals:
+        os.kill(os.getpid(), signal.SIGHUP)
+        signals.wait(LONG_SECONDS)
+        assert (signals.stops, signals.reloads) == (0, 1)
+
+
 def test_the_end_of_a_child_ends_a_wait_too():
     with Signals() as signals:
         began = time.monotonic()

@@ -64,6 +64,15 @@ def test_a_configuration_that_is_named_wins_over_the_directory(tmp_path: Path):
     assert secret_of(tmp_path, None, None, ["broker.metrics_port=7"]) is None
 
 
+def test_workers_of_a_cluster_have_the_secret_of_their_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    running_cluster(tmp_path)
+    Folder(tmp_path).secret_file.unlink()
+    monkeypatch.setenv("ROOKERY_CLUSTER__SECRET", "b" * 20)
+    assert secret_of(tmp_path, None, None, None) == "b" * 20
+
+
 @pytest.mark.parametrize("text", ["a", "a:b", ":1", "a:0", "a:65536", "", ","])
 def test_what_is_no_address(text: str):
     with pytest.raises(typer.BadParameter):

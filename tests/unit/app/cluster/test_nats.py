@@ -1,0 +1,47 @@
+"""The NATS server and the connection to it, by configuration."""
+
+from pathlib import Path
+from typing import Any
+
+from rookery.app.cluster.nats import (
+    LOCAL_SECRET,
+    connection_settings,
+    seed_of,
+    server_settings,
+)
+from rookery.config.models import Config
+
+SECRET = "0123456789abcdef"
+
+
+def config(**cluster: Any) -> Config:
+    return Config.model_validate(
+        {"broker": {"node_id": "b", "pod_namespace": "space"}, "cluster": cluster}
+    )
+
+
+def test_a_node_logs_in_to_its_own_server():
+    found = connection_settings(config(secret=SECRET, nats={"port": 7}))
+    assert (found.servers, found.secret, found.name) == (("127.0.0.1:7",), SECRET, "b")
+    assert connection_settings(config()).secret == LOCAL_SECRET
+
+
+def test_servers_that_run_already_are_told_the_secret_only_where_they_know_it():
+    urls = ["nats://127.0.0.1:4222"]
+    strange = connection_settings(config(secret=SECRET, nats={"urls": urls}))
+    assert (strange.servers, strange.secret) == (tuple(urls), "")
+    known = connection_settings(config(secret=SECRET, nats={"urls": urls, "login": "secret"}))
+    assert known.secret == SECRET
+
+
+def test_the_server_keeps_its_streams_below_the_store_and_knows_no_route_to_itself():
+    made = config(advertise="b:8081", nats={"route_port": 6})
+    found = server_settings(made, Path("/store"), ("a:6", "b:6"))
+    assert (found.node_id, found.directory) == ("b", Path("/store/nats"))
+    assert found.routes == ("a:6",)
+    assert server_settings(config(nats={"directory": "/n"}), Path("/s"), ()).directory == Path("/n")
+
+
+def test_where_others_are_looked_up():
+    assert seed_of(config(discovery="dns", dns_name="r.example.com")) == "dns:r.example.com"
+    assert seed_of(config(discovery="kubernetes", service="r")) == "kubernetes:r.space"
