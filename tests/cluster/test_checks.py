@@ -172,7 +172,7 @@ class TestOwners:
         assert checks.two_owners(history) == []
 
     def test_a_link_that_was_displaced_at_once_may_have_opened_before_it_seems(self):
-        history, older = self.links()
+        history, _ = self.links()
         newer = history.lives[1]
         newer.ended_at, newer.end = 2.1, "session_taken_over"
         history.signs.append(Sign(2.6, "c", 0, "PubAck"))

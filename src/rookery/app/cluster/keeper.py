@@ -64,6 +64,14 @@ class ServerKeeper:
                 except NatsServerFault as fault:
                     log.error("nats_server_not_started", problem=str(fault))
 
+    async def start_afresh(self) -> None:
+        """Start the server again, so that it first listens whether the others have leaders. Raises ``NatsServerFault``."""
+        server = self.server
+        if server is not None and server.kept:
+            log.warning("nats_server_starts_afresh", reason="this machine stood still")
+            await server.stop(graceful=False)
+            await server.start()
+
     async def end(self) -> None:
         """Stop it, after the last node."""
         server, self.server = self.server, None

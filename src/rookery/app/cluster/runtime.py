@@ -40,6 +40,8 @@ JOIN_SECONDS_MAX: Final = 15.0
 """How long a node may be without links to living members before it leaves its cell to them."""
 APART_SECONDS: Final = 6.0
 """How long a node stays away so that others take its cell: longer than they wait for it."""
+STILL_SECONDS: Final = 3.5
+"""When a node stood still for so long, its NATS server probably did as well, and calls for elections in a moment."""
 NO_LEASE: Final = "this node has no lease: a majority of the cluster cannot be reached"
 JOINING: Final = "this node is joining its cluster"
 
@@ -315,7 +317,10 @@ class ClusterRuntime:
     async def _watch(self) -> None:
         own = self._ground.lease.record.address
         while True:
+            before = self._clock.monotonic()
             await asyncio.sleep(LOOK_SECONDS)
+            if self._clock.monotonic() - before > STILL_SECONDS:
+                await self._keeper.start_afresh()
             sees = self._sees()
             if sees != self._ground.lease.record.sees:
                 self._ground.lease.tell(sees=sees)

@@ -100,6 +100,21 @@ def test_a_node_that_begins_anew_meanwhile_starts_it(tmp_path: Path):
     asyncio.run(main())
 
 
+def test_it_starts_afresh_where_it_runs(tmp_path: Path):
+    async def main() -> None:
+        keeper = ServerKeeper()
+        await keeper.start_afresh()
+        server = await keeper.have(settings(tmp_path))
+        pid = server.pid
+        await keeper.start_afresh()
+        assert server.pid not in (None, pid)
+        await server.stop()
+        await keeper.start_afresh()
+        assert server.pid is None
+
+    asyncio.run(main())
+
+
 def test_alone_there_is_nothing_to_sit_out(tmp_path: Path):
     async def main() -> None:
         keeper = ServerKeeper()
