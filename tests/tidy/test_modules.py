@@ -14,11 +14,12 @@ def dead(found: list[Module], roots: set[str]) -> set[str]:
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        if name in alive or name not in by_name:
+        if name in alive or not name:
             continue
         alive.add(name)
-        waiting += imported(by_name[name])
-        waiting.append(name.rpartition(".")[0])
+        if name in by_name:
+            waiting += imported(by_name[name])
+        waiting.append(name.rpartition(".")[0])  # Also of a generated module, which is not ours to read.
     return set(by_name) - alive
 
 
