@@ -16,6 +16,8 @@ RESUME_P99_SECONDS_MAX: Final = 5.0
 CONVERGE_SECONDS_MAX: Final = 10.0
 REJOIN_SECONDS_MAX: Final = 30.0
 """How long a cluster may take that had lost its majority: its servers elect anew, which takes 4 to 9 s each time."""
+WAKE_SECONDS_MAX: Final = 20.0
+"""How long it may take after a machine stood still: its NATS server makes the others elect anew when it wakes."""
 FENCED_SECONDS: Final = 3.0
 """When a node without a majority has noticed for sure: its lease ends 2.0 s after it was last renewed."""
 
@@ -137,7 +139,8 @@ async def freeze(stage: Stage) -> None:
     stage.resumed([name for name in clients if not name.startswith("i")], fault, None)
     stage.cluster.thaw(stage.victim)
     stage.end_fault(fault)
-    await stage.converge(fault, CONVERGE_SECONDS_MAX)
+    await stage.converge(fault, WAKE_SECONDS_MAX)
+    stage.silence_after(fault)
     await stage.wait(STEADY_SECONDS)
 
 

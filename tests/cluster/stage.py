@@ -275,6 +275,13 @@ class Stage:
         self.measure("their longest wait for an ack", longest, f"s ({who})", limit)
         self.measure("the same before the fault", before, "s")
 
+    def silence_after(self, fault: Fault) -> None:
+        """The longest time without an acknowledgement at any publisher once the cause of a fault was gone."""
+        assert fault.ended_at is not None
+        names = [sender.name for sender in self.load.senders]
+        longest, who = measures.longest_silence(self.history, names, fault.ended_at, self.now())
+        self.measure(f"longest wait for an ack after {fault.kind}", longest, f"s ({who})")
+
     def resumed(
         self, clients: Iterable[str], fault: Fault, p99_limit: float | None, what: str = "resume"
     ) -> None:

@@ -19,7 +19,9 @@ def dead(found: list[Module], roots: set[str]) -> set[str]:
         alive.add(name)
         if name in by_name:
             waiting += imported(by_name[name])
-        waiting.append(name.rpartition(".")[0])  # Also of a generated module, which is not ours to read.
+        waiting.append(
+            name.rpartition(".")[0]
+        )  # Also of a generated module, which is not ours to read.
     return set(by_name) - alive
 
 

@@ -153,6 +153,11 @@ class Departed:
         else:
             deliver_hint(self._hub.broker, cell, entry.message)
 
+    def is_untold(self, adopter: RemoteNode) -> bool:
+        """Whether something that is kept for the cells of an adopter is still to be told to it."""
+        untold = [node for node in self.nodes if node.adopter is adopter and node.is_untold()]
+        return len(untold) > 0
+
     def let_go(self) -> None:
         """Forget the nodes for which nothing is kept any more."""
         for node in [each for each in self.nodes if each.is_idle() and not each.inflight_count()]:

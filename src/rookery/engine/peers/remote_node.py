@@ -140,7 +140,16 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         What is kept with QoS 2 has an order of its own. If it held these up, they would be kept as well, before
         earlier ones that are told and not acknowledged: those are kept when the link goes down, and come out last.
         """
-        return self.link is not None and self._untold == 0
+        return self.link is not None and self._untold == 0 and not self._has_cells_to_hear()
+
+    def _has_cells_to_hear(self) -> bool:
+        """Whether something kept for cells that it adopted is to be told before what is published now."""
+        departed = self.hub.departed
+        return len(departed.nodes) > 0 and departed.is_untold(self)
+
+    def is_untold(self) -> bool:
+        """Whether something that is kept for it is still to be told."""
+        return self.owed.backlog.count > 0 or self.owed.reading or len(self._fresh) > 0
 
     def forward(self, message: Message, qos: int, durable: bool, share: str) -> int:
         """Have the node get a message.
@@ -234,7 +243,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         owed = self.owed
         if message.qos < 2:
             self._untold += 1
-        if self.link is not None and not owed.backlog.count and not owed.reading:
+        waits = owed.backlog.count > 0 or owed.reading or self._has_cells_to_hear()
+        if self.link is not None and not waits:
             entry = committer.group.entries[len(committer.group.entries) - 1]
             self._fresh.append((group, position, entry))
             owed.take_out(position)
@@ -280,6 +290,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         owed = self.owed
         if owed.reading or not owed.backlog.count or self._fresh:
             return
+        if not self.departed and self._has_cells_to_hear():
+            return
         link = self._way()
         if link is None and not self.adopted_here:
             return
@@ -318,8 +330,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
 
     def _look_for_untold(self) -> None:
         """What was given up, or taken back with others, was not counted off: with nothing left nothing is untold."""
-        owed = self.owed
-        if not owed.backlog.count and not owed.reading and not self._fresh:
+        if not self.is_untold():
             self._untold = 0
 
     def _tell_kept(self, position: int, data: bytes) -> None:

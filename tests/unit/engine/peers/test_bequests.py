@@ -3,7 +3,7 @@
 import pytest
 
 from rookery.engine.peers.adoption import Summary
-from rookery.mqtt.packets import PubComp, PubRec
+from rookery.mqtt.packets import PubAck, PubComp, PubRec
 from tests.support.adopting import adopt, survivor_of
 from tests.support.engine import FakeStore, publish
 from tests.support.peers import Cluster, hub_of
@@ -42,7 +42,7 @@ def adopted(cluster: Cluster, dead: FakeStore, by: str = "b", cell: str = "a") -
     return summary
 
 
-def payloads(cluster: Cluster, node: str, client_id: str) -> list[bytes]:
+def payloads(cluster: Cluster, node: str, client_id: str, qos: int = 2) -> list[bytes]:
     """What a client gets when it is back, to the end."""
     peer = cluster.begin(node, client_id, **LASTING)
     cluster.settle()
@@ -51,7 +51,7 @@ def payloads(cluster: Cluster, node: str, client_id: str) -> list[bytes]:
     got = []
     while packets:
         got += [each.payload for each in packets if hasattr(each, "payload")]
-        answers = {"Publish": PubRec, "PubRel": PubComp}
+        answers = {"Publish": PubRec if qos == 2 else PubAck, "PubRel": PubComp}
         peer.engine.turn(
             (peer, peer.encode(*[answers[type(p).__name__](p.packet_id) for p in packets]))
         )
@@ -221,6 +221,23 @@ def test_what_another_kept_for_its_adopter_before_it_knew_is_not_for_its_session
     published(cluster, b"2", node="d")
     assert payloads(cluster, "b", "near") == [b"1", b"2"]
     assert payloads(cluster, "b", "far") == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_was_kept_for_its_sessions_comes_to_them_before_what_is_published_later(qos):
+    cluster = four(("a", "far"))
+    dead = kill(cluster)
+    store = cluster.stores["c"]
+    store.at_once = False
+    writer = cluster.connect("c", "writer")
+    assert cluster.send(writer, publish("t", b"1", qos, packet_id=1)) == []
+    adopted(cluster, dead)
+    assert cluster.send(writer, publish("t", b"2", qos, packet_id=2)) == []
+    store.at_once = True
+    while store.waiting:
+        store.complete()
+    cluster.settle()
+    assert payloads(cluster, "b", "far", qos) == [b"1", b"2"]
 
 
 class TestRetained:
