@@ -97,7 +97,6 @@ def _locked(count: int, loaded: Loaded, overrides: list[str], folder: Folder) ->
         folder.make_secret()
         common += alone(folder.secret_file)
     machine = load_or_exit(loaded.source, common)
-    check_shareable(machine.config)
     plans = planned_workers(count, machine.config)
     access = access_directory(loaded).absolute()
     arguments: dict[NodePlan, list[str]] = {}

@@ -60,3 +60,11 @@ def test_it_can_be_stopped_at_once(tmp_path: Path):
     machine.start()
     machine.stop()
     assert (machine.listening, machine.fault, threading.active_count()) == (False, "", before)
+
+
+def test_it_does_not_begin_when_it_was_stopped_before(tmp_path: Path):
+    machine = nats(tmp_path)
+    machine._stopping = True  # As when a signal comes between the two.
+    machine.start()
+    machine.stop()
+    assert not (tmp_path / "nats").exists()
