@@ -28,6 +28,7 @@ help:
 	@echo "make check   style, types, layers and unit tests, in about a minute"
 	@echo "make format  let ruff rewrite what make check would refuse"
 	@echo "make bench   measure against mosquitto      make fuzz   throw bytes at the decoder"
+	@echo "make bench ARGS=cluster   measure three nodes, what passes between them and the loss of one"
 	@echo "make fuzz-node   ten minutes of bad packets against a running node with live traffic"
 	@echo "make crash   kill the broker 300 times, and see that nothing acknowledged is lost"
 	@echo "make power   cut the power of a store's disk at 30000 moments, and see the same"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -19,6 +20,7 @@ from rookery_bench.cluster.join import Routes, joining
 from rookery_bench.cluster.loss import losing
 from rookery_bench.cluster.nats import Nats, find_nats_server
 from rookery_bench.cluster.nodes import Command, Nodes, find_command
+from rookery_bench.cluster.rabbitmq import RabbitMq, find_rabbitmq
 from rookery_bench.cluster.results import Result
 from rookery_bench.cluster.systems import System
 from rookery_bench.environment import describe, describe_disk
@@ -30,7 +32,12 @@ RESULTS: Final = Path("benches/results")
 ROWS: Final = ("qos0", "qos1", "latency", "durable", "fanout", "join", "loss")
 _SIDE_BY_SIDE: Final = ROWS[:5]
 """Rows for which all systems run beside each other; the others have the machine to themselves."""
+PEERS: Final = ("nats", "rabbitmq")
+DEFAULT_PEERS: Final = "nats"
+NO_PEERS: Final = "none"
 _NODES: Final = 3
+Opened = Callable[[Path], Nats | RabbitMq]
+"""Makes another cluster, which keeps what it has in a folder."""
 _COLUMNS_MAX: Final = 300
 
 
@@ -49,20 +56,25 @@ class Size:
 
 
 FULL: Final = Size(3, 3.0, 2, 6, 2, 2, Routes(1_000, 100), Plan(10_000, 2_000))
-SHORT: Final = Size(1, 0.7, 1, 2, 1, 1, Routes(100, 20), Plan(300, 60))
+SHORT: Final = Size(1, 0.7, 1, 3, 1, 1, Routes(100, 20), Plan(300, 60))
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="rookery_bench.cluster",
-        description="Measure a cluster of three nodes next to one node and to NATS.",
+        description="Measure a cluster of three nodes next to one node and to others' clusters.",
         epilog="Rows: " + ", ".join(ROWS),
     )
     add = parser.add_argument
     add("--rows", metavar="A,B", help="which rows (default: all)")
     add("--short", action="store_true", help="a look in less than two minutes, not a measurement")
-    add("--no-nats", action="store_true", help="leave NATS out")
+    add(
+        "--peers",
+        metavar="A,B",
+        default=DEFAULT_PEERS,
+        help=f"which other clusters, of {', '.join(PEERS)}, or {NO_PEERS} (default: {DEFAULT_PEERS})",
+    )
     add("--rookery-python", metavar="PATH", help="a Python with Rookery (default: this one)")
     add("--interpreted", action="store_true", help="nodes run the source folder, interpreted")
     add("--directory", metavar="PATH", help="on this disk (default: the temporary folder)")
@@ -83,6 +95,25 @@ def rows_of(names: str | None) -> list[str]:
     return [name for name in ROWS if name in wanted]
 
 
+def peers_of(names: str) -> list[Opened]:
+    """Find the other clusters asked for.
+
+    Raises:
+        ValueError: a name that none has.
+        PeerError: one that is not on this machine.
+    """
+    found: list[Opened] = []
+    for name in [] if names == NO_PEERS else names.split(","):
+        match name:
+            case "nats":
+                found.append(partial(Nats, find_nats_server(), _NODES))
+            case "rabbitmq":
+                found.append(partial(RabbitMq, find_rabbitmq(), _NODES))
+            case _:
+                raise ValueError(f"no cluster {name}; there are {', '.join(PEERS)}")
+    return found
+
+
 def main(given: list[str]) -> int:
     """Measure, show and keep the result; 1 when a row is invalid, 2 for a wrong call."""
     options = arguments(given)
@@ -90,7 +121,7 @@ def main(given: list[str]) -> int:
     try:
         rows = rows_of(options.rows)
         command = find_command(options.rookery_python, interpreted=options.interpreted)
-        program = None if options.no_nats else find_nats_server()
+        peers = peers_of(options.peers)
     except (ValueError, PeerError) as error:
         notes.print(f"rookery_bench.cluster: {error}", style="red", highlight=False)
         return 2
@@ -103,7 +134,7 @@ def main(given: list[str]) -> int:
         TemporaryDirectory(prefix="bench-cluster-", dir=options.directory) as folder,
         notes.status("") as status,
     ):
-        measured = _Measuring(command, program, size, Path(folder), status.update, environment)
+        measured = _Measuring(command, peers, size, Path(folder), status.update, environment)
         try:
             found.extend(measured.rows(rows))
         except PeerError as error:
@@ -136,14 +167,14 @@ class _Measuring:
     def __init__(
         self,
         command: Command,
-        program: str | None,
+        peers: Sequence[Opened],
         size: Size,
         folder: Path,
         tell: Callable[[str], None],
         environment: dict[str, str],
     ) -> None:
         self._command = command
-        self._program = program
+        self._peers = peers
         self._size = size
         self._folder = folder
         self._tell = tell
@@ -169,11 +200,17 @@ class _Measuring:
             )
             alone = stack.enter_context(Nodes(self._command, "alone", 1, self._folder / "alone"))
             others: list[System] = []
-            if self._program is not None:
-                self._tell("starting NATS")
-                nats = Nats(self._program, _NODES, self._folder / "nats")
-                others.append(stack.enter_context(nats))
-                self._environment["nats"] = nats.version
+            for peer in self._peers:
+                system = peer(self._folder)
+                self._tell(f"starting {system.name}")
+                self._environment[system.name] = system.version
+                try:
+                    stack.enter_context(system)
+                except PeerError as error:
+                    # The others' figures are good without it.
+                    self._environment[system.name] = f"{system.version}, not measured: {error}"
+                else:
+                    others.append(system)
             stage = traffic.Stage(cluster, alone, others, size.rounds, size.seconds, self._tell)
             for name in names:
                 yield self._row(name, stage)

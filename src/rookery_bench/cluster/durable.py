@@ -5,6 +5,7 @@ narrows down: the windows of the closed one would only show how full they are.
 """
 
 import gc
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,8 @@ _TURNS: Final = 8
 _BURST: Final = 8
 _RATE_MIN: Final = 100
 _RATE_STEP: Final = 100
+_FORGET_SECONDS: Final = 0.2
+"""Some brokers end a session a moment after its connection."""
 
 
 class RateSearch:
@@ -168,6 +171,7 @@ def _run(system: System, load: Saturating | Bursts, seconds: float) -> Measureme
         finally:
             running.close()
             forget(where, count)
+            time.sleep(_FORGET_SECONDS)
     except (OSError, PeerError, wire.WireError) as error:
         return Measurement(0.0, None, None, None, None, [str(error)])
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from rookery_bench import wire
 from rookery_bench.cluster.processes import Process, kill_all
-from rookery_bench.cluster.systems import BROKERS, folder_of, free_ports, wait_until
+from rookery_bench.cluster.systems import BROKERS, folder_of, free_ports, passes, wait_until
 from rookery_bench.credentials import PASSWORD, USERNAME
-from rookery_bench.links import Address, open_link, subscribe
+from rookery_bench.links import Address
 from rookery_bench.peers import PeerError
 
 HOST: Final = "127.0.0.1"
@@ -63,7 +62,7 @@ class Nats:
                 process.start([self._program, "-c", str(path)], dict(os.environ))
             for number in range(len(self._processes)):
                 done = partial(self._serves, number)
-                wait_until(f"{NAME}{number + 1} takes clients", done)
+                wait_until(f"{NAME}{number + 1} serves", done)
         except BaseException:
             self.close()
             raise
@@ -96,19 +95,9 @@ class Nats:
         kill_all(self._processes)
 
     def _serves(self, number: int) -> bool:
-        """Whether a client gets what it subscribes to, for which JetStream must have its leaders."""
+        """Whether a message reaches its clients, for which JetStream must have its leaders."""
         self._processes[number].expect_running()
-        try:
-            link = open_link(self.addresses[number], f"bench-probe-{number}", wire.V3_1_1)
-        except (OSError, wire.WireError):
-            return False
-        try:
-            subscribe(link, f"bench/probe/{number}", 1, wire.V3_1_1)
-        except (OSError, wire.WireError):
-            return False
-        finally:
-            link.close()
-        return True
+        return passes(self.addresses[0], self.addresses[number])
 
 
 def configuration(number: int, ports: list[int], folder: Path) -> str:

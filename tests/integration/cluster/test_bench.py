@@ -16,7 +16,7 @@ def test_a_row_is_measured_and_nothing_is_left_running(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "rookery_bench", "cluster", "--short", "--rows", "qos1"),
-            *("--no-nats", "--json", "--directory", str(tmp_path)),
+            *("--peers", "none", "--json", "--directory", str(tmp_path)),
             *(["--interpreted"] if interpreted else []),
         ],
         check=False,

@@ -21,7 +21,11 @@ def test_rows_keep_their_order() -> None:
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [(["--rows", "nope"], "no row nope"), (["--rookery-python", "/bin/false"], "cannot import")],
+    [
+        (["--rows", "nope"], "no row nope"),
+        (["--peers", "nope"], "no cluster nope"),
+        (["--rookery-python", "/bin/false"], "cannot import"),
+    ],
 )
 def test_a_wrong_call_is_told(
     given: list[str], words: str, capsys: pytest.CaptureFixture[str]
@@ -43,7 +47,7 @@ def test_what_is_found_is_shown_and_kept(
         return Result("cluster_join", "a node joins", [line], [at_most("ready", 2.5, 10, " s")])
 
     monkeypatch.setattr(command, "joining", measured)
-    given = ["--rows", "join", "--no-nats", "--interpreted"]
+    given = ["--rows", "join", "--peers", "none", "--interpreted"]
     assert command.main(given) == code
     assert "a node joins" in capsys.readouterr().out
     (markdown,) = (folder / "benches" / "results").glob("cluster-*.md")

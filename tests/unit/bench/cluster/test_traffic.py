@@ -46,7 +46,7 @@ ROWS: dict[str, Callable[[Stage], Result]] = {
     "QoS 0": lambda stage: traffic.between_nodes(stage, 0),
     "QoS 1": lambda stage: traffic.between_nodes(stage, 1),
     "fan-out": lambda stage: traffic.fan_out(stage, 5),
-    "latency": lambda stage: traffic.added_latency(stage, 20, 500),
+    "latency": lambda stage: traffic.added_latency(stage, 50, 200),
 }
 
 
