@@ -142,7 +142,7 @@ class Departed:
         mark = f"{cell}<{origin}"
         marks = self._hub.marks
         if not marks.is_new(mark, number):
-            return 0
+            return marks.group_of(mark, number)
         self.deliver(cell, entry)
         return marks.note(mark, number)
 

@@ -295,8 +295,8 @@ class Hub(PeerEvents, Waiter):
         broker = self.broker
         while incoming and not broker.turn_is_full():
             each = incoming[0]
-            # Of a link that is gone nothing was acknowledged: it comes again.
-            if each.node.link is not each.link or self._work_off(each):
+            # Of a link that is gone, or is to go, nothing was acknowledged: it comes again.
+            if each.node.link is not each.link or each.node.deaf or self._work_off(each):
                 incoming.popleft()
         if incoming:
             broker.request_turn()
@@ -315,7 +315,7 @@ class Hub(PeerEvents, Waiter):
                 end = item_end(frame, at)
                 incoming.at = end
                 self._take(node, frame, at, end)
-                if node.link is not incoming.link:
+                if node.link is not incoming.link or node.deaf:
                     return True
         except (PeerFault, IndexError) as fault:
             incoming.link.close(f"an item makes no sense: {fault}")
@@ -372,6 +372,8 @@ class Hub(PeerEvents, Waiter):
             self.note_acknowledged()
 
     def _acknowledge(self, node: RemoteNode) -> None:
+        if node.deaf:
+            return
         durable = self.broker.committer.durable
         unfinished = node.unfinished
         while unfinished and unfinished[0][1] <= durable:
@@ -386,6 +388,7 @@ class Hub(PeerEvents, Waiter):
         if error is not None:
             for node in list(self.nodes.values()):
                 if node.link is not None and any(each == group for _, each in node.unfinished):
+                    node.deaf = True
                     node.link.close("what was told could not be made durable")
         self.broker.request_turn()
 

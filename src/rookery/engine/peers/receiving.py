@@ -60,7 +60,7 @@ class Receiving:
             origin, rest = text_of(body)
             number = u64_at(rest, 0)
             if not self._hub.marks.is_new(origin, number):
-                return 0
+                return self._hub.marks.group_of(origin, number)
             self._publish(node, self._entry(rest[8:]))
             return self._hub.marks.note(origin, number)
         if kind == ROUTE:

@@ -88,6 +88,9 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Item and turn: what publishers wait for."""
         self.unfinished: deque[tuple[int, int]] = deque()
         """Item of its and commit group: what is not done yet, with what came behind it."""
+        self.deaf: bool = False
+        """Whether something that it told was lost here. Its link is being closed, and until then nothing more is taken
+        or acknowledged: what is behind would pass for having come with all before it."""
         self.finished: int = 0
         """Up to which of its items we are done."""
         self.asks: bool = False
@@ -400,6 +403,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.asleep.clear()
         self.sent = self.done = self.received = self.acknowledged = self.finished = 0
         self.asks = False
+        self.deaf = False
         self.outbox.clear()
         self.outbox_bytes = 0
         self.unfinished.clear()

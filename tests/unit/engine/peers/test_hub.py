@@ -218,6 +218,31 @@ class TestExactlyOnce:
         assert cluster.taken(writer) == ["PUBREC #1"]
         assert cluster.send(writer, PubRel(1)) == ["PUBCOMP #1"]
 
+    def test_what_comes_behind_what_was_lost_is_not_taken_before_it(self):
+        cluster = Cluster("a", "b")
+        far = cluster.connect("b", "far", **LASTING)
+        cluster.subscribe(far, "t", qos=2)
+        cluster.settle()
+        writer = cluster.connect("a", "writer")
+        store = cluster.stores["b"]
+        store.at_once = False
+        cluster.send(writer, publish("t", b"1", 2, packet_id=1))
+        store.complete(OSError("no leader"))
+        assert cluster.links["b", "a"].closed
+        store.at_once = True
+        cluster.send(writer, publish("t", b"2", 2, packet_id=2))  # The link is not down yet.
+        cluster.engines["b"].wait(2)
+        cluster.settle()
+        cluster.cut("a", "b")
+        cluster.join("a", "b")
+        cluster.settle()
+        _, told = cluster.connect_more("b", "far", clean_start=False, **LASTING)
+        assert [each[:14] for each in told] == [
+            "CONNACK present"[:14],
+            "PUBLISH t=1 q2",
+            "PUBLISH t=2 q2",
+        ]
+
     def test_over_a_restart_of_the_receiver(self):
         cluster = Cluster("a", "b")
         far = cluster.connect("b", "far", **LASTING)
