@@ -60,7 +60,7 @@ class Receiving:
             origin, rest = text_of(body)
             number = u64_at(rest, 0)
             if not self._hub.marks.is_new(origin, number):
-                return 0
+                return self._hub.marks.group_of(origin, number)
             self._publish(node, self._entry(rest[8:]))
             return self._hub.marks.note(origin, number)
         if kind == ROUTE:
@@ -86,6 +86,7 @@ class Receiving:
         elif kind == SYNCED:
             node.synced = True
             self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))
+            self._hub.departed.all_have_spoken()
         elif kind == RELAY:
             self._hub.relays.take(node, body)
         elif kind == CLAIM:
