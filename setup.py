@@ -59,6 +59,7 @@ SINGLE_MODULES = (
     "engine/peers/routes",
     "engine/peers/slices",
     "engine/peers/stamps",
+    "engine/peers/switches",
     "engine/peers/syncing",
     "engine/publishing",
     "engine/recovery",

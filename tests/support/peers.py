@@ -21,7 +21,8 @@ class FakeLink:
         self.closed = ""
 
     def send(self, frame: bytes) -> None:
-        self.frames.append(frame)
+        if not self.closed:
+            self.frames.append(frame)
 
     def close(self, reason: str) -> None:
         self.closed = reason
@@ -32,6 +33,8 @@ class FakeLink:
         engine = self.cluster.engines.get(self.target)
         if engine is None:
             return False  # It was killed, and the other does not know yet.
+        if self.closed or self.cluster.links[self.target, self.source].closed:
+            return False  # What was not read before the link was closed is not read any more.
         if frames:
             hub_of(engine).peer_frames(self.source, frames)
             engine.settle()
@@ -52,20 +55,36 @@ class Cluster:
         self.engines: dict[str, Engine] = {}
         self.stores: dict[str, FakeStore] = {}
         self.links: dict[tuple[str, str], FakeLink] = {}
+        self.epochs: dict[str, int] = {}
         for name in names:
             self.add(name)
 
     def add(self, name: str) -> Engine:
         """Start a node with what its store holds, and link it to all others."""
-        store = self.stores.setdefault(name, FakeStore(at_once=True))
-        self.engines[name] = Engine.started(
-            store, self.clock, lambda broker: Hub(broker, name), **self.changed
-        )
+        self.start(name)
         for other in self.engines:
             if other != name:
                 self.join(name, other)
         self.settle()
         return self.engines[name]
+
+    def add_anew(self, name: str) -> Engine:
+        """Start a node whose cell was adopted: with nothing, in the next epoch."""
+        self.empty(name)
+        return self.add(name)
+
+    def empty(self, name: str) -> None:
+        """A node's cell was adopted."""
+        self.stores[name] = FakeStore(at_once=self.stores[name].at_once)
+        self.epochs[name] += 1
+
+    def start(self, name: str) -> None:
+        """Start a node with what its store holds, without a link yet."""
+        store = self.stores.setdefault(name, FakeStore(at_once=True))
+        epoch = self.epochs.setdefault(name, 1)
+        self.engines[name] = Engine.started(
+            store, self.clock, lambda broker: Hub(broker, name, epoch), **self.changed
+        )
 
     def join(self, one: str, other: str) -> None:
         """Link two nodes."""
@@ -73,7 +92,8 @@ class Cluster:
             link = FakeLink(self, source, target)
             self.links[source, target] = link
         for source, target in ((one, other), (other, one)):
-            hub_of(self.engines[source]).peer_up(target, "boot", self.links[source, target])
+            boot = f"{self.epochs[target]}-boot"
+            hub_of(self.engines[source]).peer_up(target, boot, self.links[source, target])
 
     def cut(self, one: str, other: str) -> None:
         """Lose the link between two nodes, with what is on its way."""

@@ -120,6 +120,10 @@ class Committer:
         self._next_session = number + 1
         return number
 
+    def never_give(self, number: int) -> None:
+        """A number that the store may not know to be taken, as no session's row has it."""
+        self._next_session = max(self._next_session, number + 1)
+
     def append(self, message: Message, targets: tuple[int, ...], share: str = "") -> int:
         """Put a message into the log; return its position. The caller then counts the references."""
         kept_at = self.now if self.dates else None
@@ -146,6 +150,15 @@ class Committer:
         if self._under_way is not None and self._under_way.entries:
             return position_of(self._under_way.block, 0)
         return position_of(self.group.block, 0)
+
+    def entry_at(self, position: int) -> bytes | None:
+        """An entry that cannot be read from the store yet; ``None`` where it was lost with a failed commit."""
+        for group in (self._under_way, self.group):
+            if group is not None:
+                index = position - position_of(group.block, 0)
+                if 0 <= index < len(group.entries):
+                    return group.entries[index]
+        return None
 
     def refer(self, position: int, count: int) -> None:
         """Count that many more references to an entry."""

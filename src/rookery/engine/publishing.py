@@ -25,6 +25,7 @@ from rookery.mqtt.packets import Publish
 from rookery.mqtt.topics import split_share
 from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
 from rookery.ports import Decision, Principal
+from rookery.records import encode_message, pack_numbers
 from rookery.routing.subscriber import Matches, Recipient, Subscriber
 
 if TYPE_CHECKING:
@@ -96,8 +97,10 @@ class Publishing:
         self._forwarded_in: int = 0
         """The turn that told other nodes of it, where that is waited for; else 0."""
         self._scope: int = EVERYWHERE
-        self._asleep: set[str] = NO_CELLS
-        """The cells whose sessions the message being published is kept for elsewhere."""
+        self.behind: set[str] = set()
+        """The cells of ours whose sessions must first get what was kept for them: what follows is kept as well."""
+        self._asleep: set[str] = self.behind
+        """The cells whose sessions do not get the message being published, as it is kept for them."""
 
     def receive(self, client: ClientLink, publish: Publish, now: float) -> None:
         """A client's PUBLISH: publish it once and acknowledge it when that is done."""
@@ -307,7 +310,7 @@ class Publishing:
         self._scope = FROM_PEER
         self._asleep = asleep
         self.route(message, None)
-        self._asleep = NO_CELLS
+        self._asleep = self.behind
         self._scope = EVERYWHERE
         return self._group
 
@@ -399,7 +402,9 @@ class Publishing:
         else:
             if position:
                 committer.release_with_group(position)
-            message.position = committer.append(message, NO_TARGETS)
+            # While a cell is behind, route puts what sessions are owed into an entry of its own.
+            targets = NOBODY if self._asleep else NO_TARGETS
+            message.position = committer.append(message, targets)
             committer.refer(message.position, 1)
             committer.group.retained[topic] = message.position
         self._group = committer.must_keep()
@@ -423,14 +428,15 @@ class Publishing:
             return CUT_SHORT
         told = 0
         durable = 0
-        position = message.position
+        position = 0 if self._asleep else message.position
         delivery: Delivery | None = None
         for matched in matches.recipients:
             subscriber = matched.subscriber
             if subscriber.remote:
                 told += self._forward(message, matched)
                 continue
-            if self._asleep and subscriber.adopted_from in self._asleep:
+            if self._asleep and self._is_passed_over(subscriber):
+                told += self._pass_over(message, subscriber.adopted_from)
                 continue
             recipient = matched
             if matched.no_local and subscriber is publisher:
@@ -444,8 +450,7 @@ class Publishing:
             if qos and subscriber.durable:
                 durable += 1
                 if position == 0:
-                    position = self._committer.append(message, NO_TARGETS)
-                    message.position = position
+                    position = self._append(message, matches)
             if (
                 delivery is None
                 or delivery.qos != qos
@@ -473,6 +478,31 @@ class Publishing:
             self._stats.messages_unrouted += 1
         return told
 
+    def _append(self, message: Message, matches: Matches) -> int:
+        """Put a message into the log for all who subscribed, but for those that others keep it for."""
+        if not self._asleep:
+            message.position = self._committer.append(message, NO_TARGETS)
+            return message.position
+        heirs = [
+            each.subscriber.number
+            for each in matches.recipients
+            if each.subscriber.durable
+            and each.qos_max
+            and not self._is_passed_over(each.subscriber)
+        ]
+        committer = self._committer
+        kept_at = committer.now if committer.dates else None
+        return committer.append_entry(
+            encode_message(
+                message,
+                committer.wall_minus_monotonic,
+                NO_TARGETS,
+                "",
+                kept_at,
+                pack_numbers(sorted(heirs)),
+            )
+        )
+
     def _route_shared(self, message: Message, matches: Matches) -> int:
         told = 0
         for group in matches.shares:
@@ -485,6 +515,17 @@ class Publishing:
                 self.tell_member(message, recipient, group.key)
                 told += 1
         return told
+
+    def _is_passed_over(self, subscriber: Subscriber) -> bool:
+        return self._scope != THIS_NODE and subscriber.adopted_from in self._asleep
+
+    def _pass_over(self, message: Message, cell: str) -> int:
+        """Have the sessions of a cell get a message by what is kept for them; 1 where we keep it."""
+        peers = self._broker.peers
+        if self._scope == FROM_PEER or peers is None:
+            return 0
+        self._group = max(self._group, peers.departed.keep(cell, message))
+        return 1
 
     def _forward(self, message: Message, recipient: Recipient) -> int:
         """Have another node get a message, once, whoever there is to have it; 0 if it is not for others."""

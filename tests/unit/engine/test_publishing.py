@@ -14,7 +14,7 @@ from rookery.engine.stats import (
 from rookery.mqtt.packets import PingReq, PubAck, PubRel
 from rookery.mqtt.types import V3_1_1, V5
 from rookery.records import Entry, Group, block_of, decode_message, index_of
-from tests.support.engine import Engine, FakeAuthorizer, FakeStore, Peer, props, publish, said, will
+from tests.support.engine import Engine, FakeAuthorizer, FakeStore, Peer, props, publish, said
 
 
 def decoded(group: Group) -> list[Entry]:
@@ -517,41 +517,6 @@ class TestWhileNothingCanBeKept:
         again = Engine.restart(store)
         assert said(again.connect("c").subscribe("x")) == ["PUBLISH x=new retain"]
 
-    def test_a_will_is_published_again(self):
-        store = FakeStore(at_once=True)
-        engine = Engine(store)
-        engine.connect("r", session_expiry_interval=60).subscribe("w", qos=2)
-        engine.broker.registry.actors["r"].client.lost()
-        dying = engine.connect("c", will=will("w", qos=2))
-        store.at_once = False
-        dying.drop()
-        engine.complete(OSError("full"))
-        engine.wait(1)
-        engine.complete_all()
-        store.at_once = True
-        _, more = engine.connect_more("r", clean_start=False, session_expiry_interval=60)
-        assert said(more) == ["PUBLISH w=gone q2 #1"]
-
-    def test_what_was_handed_over_is_handed_over_again(self):
-        store = FakeStore(at_once=True)
-        engine = Engine(store)
-        one, two = [
-            engine.connect(name, session_expiry_interval=60, receive_maximum=1) for name in "ab"
-        ]
-        for member in (one, two):
-            member.subscribe("$share/g/t", qos=1)
-        writer = engine.connect("w")
-        for n in range(2):
-            writer.publish("t", b"%d" % n, 1, packet_id=n + 1)
-        assert said(one.take()) == ["PUBLISH t=0 q1 #1"]
-        store.at_once = False
-        one.drop()
-        engine.complete(OSError("full"))
-        store.at_once = True
-        engine.wait(1)
-        assert said(two.take()) == ["PUBLISH t=1 q1 #1"]
-        assert said(two.send(PubAck(1))) == ["PUBLISH t=0 q1 #2"]
-
     @pytest.mark.parametrize("qos", [1, 2])
     def test_what_was_lost_comes_once_when_it_is_sent_again(self, qos):
         store = FakeStore(at_once=True)
@@ -621,55 +586,6 @@ class TestWhileNothingCanBeKept:
         store.is_full = False
         engine.wait(1)
         assert said(writer.publish("x", b"n", 1, packet_id=3, retain=True)) == ["PUBACK #3 0x10"]
-
-    @pytest.mark.parametrize("seen_failing", [False, True])
-    @pytest.mark.parametrize("crash", [False, True])
-    def test_a_will_waits_for_room(self, seen_failing, crash):
-        store = FakeStore(at_once=True)
-        engine = Engine(store)
-        engine.connect("r", session_expiry_interval=60).subscribe("w", qos=1)
-        engine.broker.registry.actors["r"].client.lost()
-        dying = engine.connect("c", will=will("w", qos=1))
-        store.is_full = True
-        if seen_failing:
-            engine.connect("x").publish("y", b"m", 1, packet_id=1, retain=True)
-        dying.drop()
-        engine.wait(5)
-        if crash:
-            engine = Engine.restart(store)
-        store.is_full = False
-        engine.wait(2)
-        if not crash:
-            engine = Engine.restart(store)  # A will that was kept is not published again.
-        _, more = engine.connect_more("r", clean_start=False, session_expiry_interval=60)
-        assert said(more) == ["PUBLISH w=gone q1 #1"]
-
-    @pytest.mark.parametrize("crash", [False, True])
-    def test_what_could_not_be_handed_over_is_not_lost(self, crash):
-        store = FakeStore(at_once=True)
-        engine = Engine(store)
-        lasting = {"session_expiry_interval": 60, "clean_start": False, "receive_maximum": 1}
-        one, two = [engine.connect(name, **lasting) for name in "ab"]
-        for member in (one, two):
-            member.subscribe("$share/g/t", qos=1)
-        writer = engine.connect("w")
-        for n in range(2):
-            writer.publish("t", b"%d" % n, 1, packet_id=n + 1)
-        assert said(one.take()) == ["PUBLISH t=0 q1 #1"]
-        store.is_full = True
-        one.drop()
-        engine.wait(5)
-        assert said(two.take()) == ["PUBLISH t=1 q1 #1"]
-        assert two.send(PubAck(1)) == []
-        if crash:
-            engine = Engine.restart(store)
-            store.is_full = False
-            _, more = engine.connect_more("a", **lasting)
-            assert said(more) == ["PUBLISH t=0 q1 #1 dup"]
-            return
-        store.is_full = False
-        engine.wait(2)
-        assert said(two.take()) == ["PUBLISH t=0 q1 #2"]
 
 
 def test_a_turn_that_delivered_enough_is_full():

@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Final
 from rookery.engine.peers.facts import ADOPTED, epoch_of
 from rookery.engine.peers.heirs import deliver_hint
 from rookery.engine.peers.items import (
+    SWITCHED,
     adopted_item,
     holding_item,
+    item,
     text_of,
     u64_at,
 )
 from rookery.engine.peers.remote_node import PEER_FACT, RemoteNode
+from rookery.engine.peers.switches import Switches
+from rookery.message import Message
+from rookery.mqtt.encode import topic_to_wire
 from rookery.records import Entry, Loaded
 
 if TYPE_CHECKING:
@@ -40,10 +45,12 @@ class Departed:
         """By cell: the epoch in which we have adopted it."""
         self._adopters: dict[str, str] = {}
         """By cell: who adopted it last, as far as we were told."""
+        self.switches = Switches(hub)
 
     def restore(self, loaded: Loaded) -> None:
         """Take up what our last process knew."""
         hub = self._hub
+        self.switches.restore(loaded)
         for name, fact in loaded.facts.items():
             if name.startswith(DEPARTED_FACT):
                 cell = name[len(DEPARTED_FACT) :].rpartition("/")[0]
@@ -56,6 +63,11 @@ class Departed:
             elif name.startswith(ADOPTED):
                 self._here[name.removeprefix(ADOPTED)] = epoch_of(fact)
                 self._gone[name.removeprefix(ADOPTED)] = epoch_of(fact)
+        for cell, epoch in self._here.items():
+            present = hub.nodes.get(cell)
+            if present is not None and present.epoch <= epoch:
+                self.leave(present)  # The last process ended before it came to that.
+            self._all_go_to(cell, epoch, hub.node_id)
 
     def is_gone(self, cell: str, epoch: int) -> bool:
         """Whether the sessions that a cell had in an epoch are with another node."""
@@ -80,19 +92,34 @@ class Departed:
         self._note(node, name)
         return node
 
-    def leave(self, node: RemoteNode) -> None:
-        """A node's cell is, or must have been, adopted: nothing more is kept for it."""
+    def leave(self, node: RemoteNode, adopter_known: bool = True) -> None:
+        """A node's cell is, or must have been, adopted: nothing more is kept for it.
+
+        Where nobody has said yet that the sessions are with it, what they ask for is kept on until somebody has.
+        """
         hub = self._hub
         if hub.nodes.get(node.node_id) is node:
             del hub.nodes[node.node_id]
-        for key in list(node.routes):
-            hub.routes.learn(node, key, 0)
         node.departed = True
         facts = hub.broker.committer.group.facts
         facts[PEER_FACT + node.node_id] = None
+        if adopter_known or not hub.not_synced():
+            self._forget_routes(node)
+        elif node.routes and not node.number:
+            hub.know_number(node, hub.broker.committer.new_session_number())
         if node.number:
             self.nodes.append(node)
             self._note(node, "")
+
+    def all_have_spoken(self) -> None:
+        """Every member has told what it has: a cell that none has adopted is nowhere."""
+        if not self._hub.not_synced():
+            for node in self.nodes:
+                self._forget_routes(node)
+
+    def _forget_routes(self, node: RemoteNode) -> None:
+        for key in list(node.routes):
+            self._hub.routes.learn(node, key, 0)
 
     def adopted_here(self, cell: str, epoch: int) -> None:
         """We have adopted a cell: its sessions are reachable, and the others are told."""
@@ -110,8 +137,9 @@ class Departed:
     def adopted(self, cell: str, epoch: int, adopter: RemoteNode) -> None:
         """Another node has adopted a cell."""
         if cell != self._hub.node_id:
+            self.switches.note(adopter.node_id, cell, epoch)
             self._adopt(cell, epoch, adopter)
-        adopter.switch(cell)
+        adopter.put(item(SWITCHED, topic_to_wire(cell)))
 
     def holding(self) -> bytes:
         """What we keep, or would keep, for others, as we tell it at the start of a link."""
@@ -153,14 +181,30 @@ class Departed:
         else:
             deliver_hint(self._hub.broker, cell, entry.message)
 
-    def is_untold(self, adopter: RemoteNode) -> bool:
-        """Whether something that is kept for the cells of an adopter is still to be told to it."""
-        untold = [node for node in self.nodes if node.adopter is adopter and node.is_untold()]
-        return len(untold) > 0
+    def keep(self, cell: str, message: Message) -> int:
+        """Keep a message for a cell of ours that has not got all that was kept before; the group it is in."""
+        for node in self.nodes:
+            if node.node_id == cell and node.adopted_here and not node.is_all_read():
+                if node.last_kept is message:
+                    return self._hub.broker.committer.number
+                node.last_kept = message
+                return node.keep(message, "")
+        raise AssertionError("a cell that is behind has something to read")
+
+    def note_behind(self) -> None:
+        """Have messages published here kept for the cells of ours that must get others first."""
+        behind = self._hub.broker.publishing.behind
+        behind.clear()
+        for node in self.nodes:
+            if node.adopted_here and not node.is_all_read():
+                behind.add(node.node_id)
 
     def let_go(self) -> None:
         """Forget the nodes for which nothing is kept any more."""
-        for node in [each for each in self.nodes if each.is_idle() and not each.inflight_count()]:
+        self.note_behind()
+        for node in list(self.nodes):
+            if node.routes or not node.is_idle() or node.inflight_count():
+                continue
             self.nodes.remove(node)
             self._hub.forget_number(node)
             group = self._hub.broker.committer.group
@@ -177,15 +221,19 @@ class Departed:
                 present.down()
                 hub.relays.link_down(present)
             self.leave(present)
-        for node in self.nodes:
-            if node.node_id == cell and node.epoch <= epoch and not node.adopted_here:
-                name = hub.node_id if adopter is None else adopter.node_id
-                self._go_to(node, name)
-                self._note(node, name)
+        self._all_go_to(cell, epoch, self._adopters[cell])
+        self.note_behind()
         if present is not None and present.departed:
             hub.claims.members_changed()
             hub.routes.let_go_on()
         hub.broker.request_turn()
+
+    def _all_go_to(self, cell: str, epoch: int, adopter: str) -> None:
+        for node in self.nodes:
+            if node.node_id == cell and node.epoch <= epoch and not node.adopted_here:
+                self._forget_routes(node)
+                self._go_to(node, adopter)
+                self._note(node, adopter)
 
     def _go_to(self, node: RemoteNode, adopter: str) -> None:
         hub = self._hub

@@ -117,7 +117,8 @@ class Hub(PeerEvents, Waiter):
         }
         for node_id in node_ids:
             if node_id != self.node_id:
-                self.node(node_id)
+                node = self.node(node_id)
+                node.epoch = node.epoch or epochs[node_id]
         changed = False
         for node in self.nodes.values():
             member = node.node_id in node_ids
@@ -127,6 +128,7 @@ class Hub(PeerEvents, Waiter):
             self.broker.read_clock()
             self.claims.members_changed()
             self.routes.let_go_on()
+            self.departed.all_have_spoken()
         self.broker.request_turn()
 
     def number_of(self, node: RemoteNode) -> int:
@@ -146,6 +148,7 @@ class Hub(PeerEvents, Waiter):
         """Our log keeps messages for a node under this number."""
         node.number = number
         self._numbers[number] = node
+        self.broker.committer.never_give(number)
 
     def restore(self, loaded: Loaded) -> None:
         """Take up what our last process knew of the others; before the log is read."""
@@ -208,9 +211,10 @@ class Hub(PeerEvents, Waiter):
     def note_acknowledged(self) -> None:
         """A peer has acknowledged something, or nobody waits for it any more."""
         reached = self.number - 1
-        for node in self.nodes.values():
-            if node.outstanding:
-                reached = min(reached, node.outstanding[0][1] - 1)
+        for node in (*self.nodes.values(), *self.departed.nodes):
+            first = node.first_turn()
+            if first:
+                reached = min(reached, first - 1)
         broker = self.broker
         if reached <= broker.forwarded:
             return
@@ -220,14 +224,13 @@ class Hub(PeerEvents, Waiter):
                 client.let_go()
         broker.request_turn()
 
-    def give_up_waiting(self, node: RemoteNode) -> None:
-        """What a node was told is neither acknowledged nor kept: whoever waits for it must send it again."""
+    def give_up_waiting(self) -> None:
+        """What a node was told is neither acknowledged nor kept: whoever waits must send it again."""
         waiters = self._waiters
         self._waiters = {}
         for clients in waiters.values():
             for client in clients:
                 client.disconnect(ReasonCode.UNSPECIFIED_ERROR, END_INTERNAL, NOT_KEPT)
-        node.outstanding.clear()
         self.note_acknowledged()
 
     def peer_up(self, node_id: str, boot: str, link: PeerLink) -> None:
@@ -239,7 +242,7 @@ class Hub(PeerEvents, Waiter):
         epoch = epoch_of(boot)
         adopted = node.epoch > 0 and epoch > node.epoch
         if adopted:
-            self.departed.leave(node)  # Its cell was adopted meanwhile.
+            self.departed.leave(node, adopter_known=False)
             node = self.node(node_id)
         node.epoch = epoch
         node.up(link)
@@ -295,8 +298,8 @@ class Hub(PeerEvents, Waiter):
         broker = self.broker
         while incoming and not broker.turn_is_full():
             each = incoming[0]
-            # Of a link that is gone, or is to go, nothing was acknowledged: it comes again.
-            if each.node.link is not each.link or each.node.deaf or self._work_off(each):
+            # Of a link that is gone nothing was acknowledged: it comes again.
+            if each.node.refuses or each.node.link is not each.link or self._work_off(each):
                 incoming.popleft()
         if incoming:
             broker.request_turn()
@@ -315,10 +318,10 @@ class Hub(PeerEvents, Waiter):
                 end = item_end(frame, at)
                 incoming.at = end
                 self._take(node, frame, at, end)
-                if node.link is not incoming.link or node.deaf:
+                if node.link is not incoming.link:
                     return True
         except (PeerFault, IndexError) as fault:
-            incoming.link.close(f"an item makes no sense: {fault}")
+            node.refuse(f"an item makes no sense: {fault}")
             return True
         return True
 
@@ -356,7 +359,7 @@ class Hub(PeerEvents, Waiter):
             self.departed.let_go()
         for node in self.nodes.values():
             link = node.link
-            if link is None:
+            if link is None or node.refuses:
                 continue
             self._acknowledge(node)
             if node.outbox:
@@ -372,8 +375,6 @@ class Hub(PeerEvents, Waiter):
             self.note_acknowledged()
 
     def _acknowledge(self, node: RemoteNode) -> None:
-        if node.deaf:
-            return
         durable = self.broker.committer.durable
         unfinished = node.unfinished
         while unfinished and unfinished[0][1] <= durable:
@@ -387,9 +388,8 @@ class Hub(PeerEvents, Waiter):
         """What peers told is durable and can be acknowledged; or it could not be kept."""
         if error is not None:
             for node in list(self.nodes.values()):
-                if node.link is not None and any(each == group for _, each in node.unfinished):
-                    node.deaf = True
-                    node.link.close("what was told could not be made durable")
+                if any(each == group for _, each in node.unfinished):
+                    node.refuse("what was told could not be made durable")
         self.broker.request_turn()
 
     def room(self) -> None:

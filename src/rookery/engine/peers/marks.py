@@ -46,6 +46,13 @@ class Marks(Waiter):
         """Whether it is the first time that this message comes."""
         return number > self._marks.get(origin, 0)
 
+    def group_of(self, origin: str, number: int) -> int:
+        """The commit group with which a message that came before is kept; 0 when that is durable."""
+        for group, noted in self._noted.items():
+            if noted.get(origin, 0) >= number:
+                return group
+        return 0
+
     def note(self, origin: str, number: int) -> int:
         """It is taken with the open group; the number of that."""
         committer = self._broker.committer

@@ -86,6 +86,7 @@ class Receiving:
         elif kind == SYNCED:
             node.synced = True
             self._hub.routes.forget_all_but(node, self._told.pop(node.node_id, set()))
+            self._hub.departed.all_have_spoken()
         elif kind == RELAY:
             self._hub.relays.take(node, body)
         elif kind == CLAIM:

@@ -67,6 +67,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.epoch: int = 0
         """That of its cell; a node whose cell was adopted comes back with a higher one."""
         self.link: PeerLink | None = None
+        self.refuses: bool = False
+        """Whether we end the link: nothing that came by it and is not done yet must seem to be."""
         self.member: bool = False
         """Whether it may have sessions that nobody has adopted."""
         self.synced: bool = False
@@ -88,9 +90,6 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Item and turn: what publishers wait for."""
         self.unfinished: deque[tuple[int, int]] = deque()
         """Item of its and commit group: what is not done yet, with what came behind it."""
-        self.deaf: bool = False
-        """Whether something that it told was lost here. Its link is being closed, and until then nothing more is taken
-        or acknowledged: what is behind would pass for having come with all before it."""
         self.finished: int = 0
         """Up to which of its items we are done."""
         self.asks: bool = False
@@ -115,15 +114,18 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Item and position of kept messages told and not acknowledged."""
         self._fresh: deque[tuple[int, int, bytes]] = deque()
         """Group, position and entry of what is kept and not durable yet, while the link is up."""
-        self._switches: list[tuple[int, bytes]] = []
-        """Cells that it has adopted, each with the position in our log up to which messages were kept for those apart.
-
-        Those before it for the node itself are told to it, perhaps later, as what they were: not for these cells.
-        """
         self._untold: int = 0
         """How many kept messages with QoS 1 are still to be told, at most: others with QoS 1 wait for them."""
+        self.last_kept: Message | None = None
+        """What was kept last for the sessions of a cell of ours."""
+        self._asked: list[int] = []
+        """The positions whose entries are being read."""
+        self._taken: deque[tuple[int, int]] = deque()
+        """Group and position of kept messages that our own sessions have got, and not durably yet."""
         self._barrier: int = 0
         """The group whose durability stands in for acknowledgements that did not come."""
+        self._barrier_turn: int = 0
+        """The first turn that waits for that."""
 
     def tell(self, delivery: Delivery) -> None:
         """Not used: what goes to another node needs to know more than a delivery says."""
@@ -133,9 +135,17 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """What it has not acknowledged."""
         return len(self.outstanding) + self.owed.backlog.count
 
+    def first_turn(self) -> int:
+        """The first turn that something is waited for from; 0 where nothing is."""
+        if self._barrier_turn or not self.outstanding:
+            return self._barrier_turn
+        return self.outstanding[0][1]
+
     def is_idle(self) -> bool:
         """Whether nothing that is kept for it is on its way."""
-        return not self._fresh and not self._kept_told and not self.owed.reading
+        return not (
+            self._fresh or self._kept_told or self._taken or self.owed.reading or self._barrier_turn
+        )
 
     def is_direct(self) -> bool:
         """Whether a message with QoS 1 may be told at once: nothing kept must go before it.
@@ -143,16 +153,15 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         What is kept with QoS 2 has an order of its own. If it held these up, they would be kept as well, before
         earlier ones that are told and not acknowledged: those are kept when the link goes down, and come out last.
         """
-        return self.link is not None and self._untold == 0 and not self._has_cells_to_hear()
+        return self.link is not None and self._untold == 0 and not self._has_cells_first()
 
-    def _has_cells_to_hear(self) -> bool:
-        """Whether something kept for cells that it adopted is to be told before what is published now."""
-        departed = self.hub.departed
-        return len(departed.nodes) > 0 and departed.is_untold(self)
+    def is_all_read(self) -> bool:
+        """Whether nothing that was kept is still to be read and told."""
+        return not self.owed.backlog.count and not self.owed.reading
 
-    def is_untold(self) -> bool:
-        """Whether something that is kept for it is still to be told."""
-        return self.owed.backlog.count > 0 or self.owed.reading or len(self._fresh) > 0
+    def _has_cells_first(self) -> bool:
+        """Whether the sessions of a cell that it adopted must first get what was kept for them."""
+        return any(not cell.is_all_read() for cell in self.hub.adopted_by(self))
 
     def forward(self, message: Message, qos: int, durable: bool, share: str) -> int:
         """Have the node get a message.
@@ -163,7 +172,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         hub = self.hub
         stats = hub.broker.stats
         if qos and durable and (message.qos == 2 or not self.is_direct()):
-            return self._keep(message, share)
+            return self.keep(message, share)
         if self.link is None:
             stats.drop(DROP_PEER_DOWN)
             return 0
@@ -189,30 +198,11 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.sent += 1
         return self.sent
 
-    def switch(self, cell: str) -> None:
-        """From here on what it is told is for a cell as well that it has adopted."""
-        wire = topic_to_wire(cell)
-        self.put(item(SWITCHED, wire))
-        self._switches.append((self.hub.broker.committer.end(), wire))
-
-    def _put_kept(self, position: int, data: bytes) -> int:
-        """Tell it a kept message as what it was when it was kept."""
-        if self._switches:
-            cursor = self.owed.cursor()
-            self._switches = [each for each in self._switches if cursor < each[0]]
-        apart = [cell for end, cell in self._switches if position < end]
-        for cell in apart:
-            self.put(item(ASLEEP, cell))
-        number = self.put(data)
-        for cell in apart:
-            self.put(item(SWITCHED, cell))
-        return number
-
     def wait_for(self, number: int) -> None:
         """What ends in this turn waits until the node has acknowledged an item."""
         self.outstanding.append((number, self.hub.ticket()))
 
-    def _keep(self, message: Message, share: str) -> int:
+    def keep(self, message: Message, share: str) -> int:
         """Put a message into our log for the node alone."""
         committer = self.hub.broker.committer
         self.hub.broker.stats.messages_kept_for_peers += 1
@@ -246,8 +236,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         owed = self.owed
         if message.qos < 2:
             self._untold += 1
-        waits = owed.backlog.count > 0 or owed.reading or self._has_cells_to_hear()
-        if self.link is not None and not waits:
+        if self.link is not None and self.is_all_read() and not self._has_cells_first():
             entry = committer.group.entries[len(committer.group.entries) - 1]
             self._fresh.append((group, position, entry))
             owed.take_out(position)
@@ -269,8 +258,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
     def committed(self, group: int, error: Exception | None) -> None:
         """What was kept is durable, and may be told; or it was never taken."""
         if group == self._barrier and error is None:
-            self._barrier = 0
-            self.outstanding.clear()
+            self._barrier = self._barrier_turn = 0
             self.hub.note_acknowledged()
         fresh = self._fresh
         while fresh and fresh[0][0] <= group:
@@ -279,11 +267,26 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
                 self.finish(position)
             else:
                 self._tell_kept(position, entry)
+        self._taken_with(group, error)
         self._look_for_untold()
         if error is not None and self._barrier:
             # Nothing can be kept, so nobody can be told that it is: their links end.
-            self.hub.give_up_waiting(self)
+            self._barrier = self._barrier_turn = 0
+            self.hub.give_up_waiting()
         self.hub.broker.request_turn()
+
+    def _taken_with(self, group: int, error: Exception | None) -> None:
+        """Our own sessions have what was kept for a cell of ours; or it could not be kept for them."""
+        again: list[int] = []
+        taken = self._taken
+        while taken and taken[0][0] <= group:
+            position = taken.popleft()[1]
+            if error is None:
+                self.finish(position)
+            else:
+                again.append(position)
+        if again:
+            self._take_back(again)
 
     def room(self) -> None:
         """Nothing here waits for room."""
@@ -293,22 +296,34 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         owed = self.owed
         if owed.reading or not owed.backlog.count or self._fresh:
             return
-        if not self.departed and self._has_cells_to_hear():
+        if self._way() is None and not self.adopted_here:
             return
-        link = self._way()
-        if link is None and not self.adopted_here:
-            return
-        if len(self._kept_told) >= READ_AT_A_TIME:
+        if len(self._kept_told) >= READ_AT_A_TIME or self._has_cells_first():
             return
         committer = self.hub.broker.committer
         taken = owed.backlog.take(READ_AT_A_TIME, committer.readable_end())
         if not taken:
+            if self.adopted_here:
+                self._take_last()
             return
         positions = [position for position, _ in taken]
         for position in positions:
             owed.take_out(position)
         owed.reading = True
-        self.hub.broker.store.read(positions, lambda entries: self._read(link, positions, entries))
+        self._asked = positions
+        self.hub.broker.store.read(positions, lambda entries: self._read(positions, entries))
+
+    def _take_last(self) -> None:
+        """What is not durable yet our own sessions get with the group it is in, and nothing is left."""
+        owed = self.owed
+        committer = self.hub.broker.committer
+        for position, _ in owed.backlog.take(owed.backlog.count, owed.backlog.last() + 1):
+            owed.take_out(position)
+            entry = committer.entry_at(position)
+            if entry is None:
+                self.finish(position)
+            else:
+                self._tell_kept(position, entry)
 
     def _way(self) -> PeerLink | None:
         """The link by which it is told what is kept for it."""
@@ -316,13 +331,11 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
             return None if self.adopter is None else self.adopter.link
         return self.link
 
-    def _read(
-        self, link: PeerLink | None, positions: list[int], entries: Sequence[bytes | None]
-    ) -> None:
+    def _read(self, positions: list[int], entries: Sequence[bytes | None]) -> None:
+        if self._asked is not positions:
+            return  # They were taken back meanwhile.
+        self._asked = []
         self.owed.reading = False
-        if self._way() is not link:
-            self._take_back(positions)
-            return
         for position, entry in zip(positions, entries, strict=True):
             if entry is None:
                 self.finish(position)
@@ -333,7 +346,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
 
     def _look_for_untold(self) -> None:
         """What was given up, or taken back with others, was not counted off: with nothing left nothing is untold."""
-        if not self.is_untold():
+        owed = self.owed
+        if not owed.backlog.count and not owed.reading and not self._fresh:
             self._untold = 0
 
     def _tell_kept(self, position: int, data: bytes) -> None:
@@ -345,9 +359,13 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         if entry.message.qos < 2 and self._untold:
             self._untold -= 1
         if self.adopted_here:
-            # Its node may have had it from us before it died, so that the sessions brought it along.
-            self.hub.departed.handed(self.node_id, origin, number, entry)
-            self.finish(position)
+            # What it was told while it lived is among what its sessions brought with them.
+            group = self.hub.departed.handed(self.node_id, origin, number, entry)
+            if group > broker.committer.durable:
+                self._taken.append((group, position))
+                broker.committer.wait(group, self)
+            else:
+                self.finish(position)
             return
         plain = encode_message(
             entry.message, broker.committer.wall_minus_monotonic, NO_TARGETS, entry.share
@@ -358,6 +376,17 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         else:
             told = self.adopter.put(handed_item(self.node_id, origin, number, plain))
         self._kept_told.append((told, position))
+        self._told_until = position
+
+    def _put_kept(self, position: int, data: bytes) -> int:
+        """Tell it a kept message as what it was when it was kept; its number."""
+        cells = self.hub.departed.switches.apart(self.node_id, position)
+        for cell in cells:
+            self.put(item(ASLEEP, topic_to_wire(cell)))
+        told = self.put(data)
+        for cell in cells:
+            self.put(item(SWITCHED, topic_to_wire(cell)))
+        return told
 
     def finish(self, position: int) -> None:
         """The node has a kept message, or never will."""
@@ -394,16 +423,22 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         while kept and kept[0][0] <= number:
             self.finish(kept.popleft()[1])
 
+    def refuse(self, reason: str) -> None:
+        """End the link, as something that it brought was not taken: all from there on must come again."""
+        if self.link is not None and not self.refuses:
+            self.refuses = True
+            self.link.close(reason)
+
     def up(self, link: PeerLink) -> None:
         """A link is open: numbers begin anew, and what is kept goes out."""
         self.link = link
+        self.refuses = False
         self.attached = True
         self.synced = False
         self.told_all = False
         self.asleep.clear()
         self.sent = self.done = self.received = self.acknowledged = self.finished = 0
         self.asks = False
-        self.deaf = False
         self.outbox.clear()
         self.outbox_bytes = 0
         self.unfinished.clear()
@@ -426,23 +461,24 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
                 entry = decode_message(
                     each.data[HEADER_BYTES:], broker.committer.wall_minus_monotonic
                 )
-                group = self._keep(entry.message, entry.share)
-        if not self.outstanding:
-            return
-        if group:
+                group = self.keep(entry.message, entry.share)
+        if group and self.outstanding:
             self._barrier = group
+            if not self._barrier_turn:
+                self._barrier_turn = self.outstanding[0][1]
             broker.committer.wait(group, self)
             broker.request_turn()
-        elif not self._barrier:
-            self.outstanding.clear()
-            self.hub.note_acknowledged()
+        self.outstanding.clear()
+        self.hub.note_acknowledged()
 
     def take_back_kept(self) -> None:
         """Kept messages that were on their way are still to be told."""
         positions = [position for _, position in self._kept_told]
         positions.extend([position for _, position, _ in self._fresh])
+        positions.extend(self._asked)
         self._kept_told.clear()
         self._fresh.clear()
+        self._asked = []
         self._take_back(positions)
 
     def _take_back(self, positions: list[int]) -> None:

@@ -38,7 +38,7 @@ class Routes:
         """The last turn that told a route."""
         self._stalled: list[ClientLink] = []
         """Whose SUBACK waits until all members have a link, or are none any more."""
-        self._members: dict[tuple[str, str], list[RemoteMember]] = {}
+        self._members: dict[tuple[RemoteNode, str], list[RemoteMember]] = {}
         """By node and share group."""
 
     def ticket(self) -> int:
@@ -125,7 +125,7 @@ class Routes:
         self, node: RemoteNode, key: str, name: str, topic_filter: str, value: int
     ) -> None:
         router = self._hub.broker.router
-        members = self._members.setdefault((node.node_id, key), [])
+        members = self._members.setdefault((node, key), [])
         wanted = members_of(value)
         while len(members) > wanted:
             router.unsubscribe(members.pop(), topic_filter, name)
@@ -141,7 +141,7 @@ class Routes:
                 name,
             )
         if not members:
-            del self._members[node.node_id, key]
+            del self._members[node, key]
 
     def link_changed(self, node: RemoteNode) -> None:
         """Members of share groups count as attached only while their node can be told."""

@@ -1,12 +1,14 @@
 """What a peer must know before it counts as one: all our routes, and the retained messages we keep.
 
-Told at the start of every link, some each turn, so that neither side stalls however many there are.
+Told at the start of every link, some each turn, so that neither side stalls however many there are. A peer that takes
+it slowly is looked at again after a while.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from rookery.actors.timers import Timed
 from rookery.engine.peers.items import RETAINED, SYNCED, item, route_item
 from rookery.engine.peers.remote_node import RemoteNode
 from rookery.routing.retained import RetainedCursor
@@ -18,6 +20,8 @@ ROUTES_PER_TURN: Final = 2_000
 RETAINED_PER_TURN: Final = 500
 AHEAD_BYTES_MAX: Final = 4_194_304
 """What may wait to be sent before the next part is told."""
+SLOW_SECONDS: Final = 0.1
+"""After which a peer that takes it slowly is looked at again."""
 
 
 class Sync:
@@ -31,7 +35,7 @@ class Sync:
         self.cursor = cursor
 
 
-class Syncing:
+class Syncing(Timed):
     """All peers that are being told."""
 
     def __init__(self, hub: Hub) -> None:
@@ -47,19 +51,31 @@ class Syncing:
         """Tell some more."""
         if not self._under_way:
             return
-        self._under_way = [
-            sync for sync in self._under_way if sync.node.link is sync.link and not self._tell(sync)
-        ]
-        if self._under_way:
-            self._hub.broker.request_turn()
+        broker = self._hub.broker
+        left: list[Sync] = []
+        slow = True
+        for sync in self._under_way:
+            link = sync.link
+            if link is None or sync.node.link is not link:
+                continue
+            if link.unsent_bytes > AHEAD_BYTES_MAX:
+                left.append(sync)
+            elif not self._tell(sync):
+                left.append(sync)
+                slow = False
+        self._under_way = left
+        if not slow:
+            broker.request_turn()
+        elif left:
+            broker.timers.at(broker.now + SLOW_SECONDS, self)
+
+    def due(self, now: float) -> None:
+        """A slow peer may have taken something: the turn that begins goes on."""
 
     def _tell(self, sync: Sync) -> bool:
         """Tell one peer a part; True when that was the last."""
         hub = self._hub
         node = sync.node
-        link = node.link
-        if link is None or link.unsent_bytes > AHEAD_BYTES_MAX:
-            return False
         stop = min(sync.at + ROUTES_PER_TURN, len(sync.keys))
         for key in sync.keys[sync.at : stop]:
             value = hub.routes.announced.get(key, 0)

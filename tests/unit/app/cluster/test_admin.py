@@ -1,0 +1,111 @@
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rookery.app.cluster.admin import EVACUATED, ClusterDesk
+from rookery.observe.cluster import ClusterRefusal
+from tests.support.engine import Engine
+from tests.unit.app.cluster.test_runtime import record
+
+
+class FakeRuntime:
+    """A node of two, the other of which has as many clients as a test says."""
+
+    node_id = "a"
+    name = "test"
+    state = "up"
+    epoch = 3
+    ready = True
+
+    def __init__(self, engine: Engine) -> None:
+        self.broker = engine.broker
+        self.elsewhere = [0]
+        self.hub = SimpleNamespace(clients_elsewhere=lambda: self.elsewhere)
+        self.left = False
+        self.dead: set[str] = set()
+
+    def records(self) -> list[Any]:
+        return [record("a"), record("b")]
+
+    def is_reached(self, name: str) -> bool:
+        return name == "a"
+
+    def is_living(self, name: str) -> bool:
+        return name not in self.dead
+
+    def leave(self) -> None:
+        self.left = True
+
+
+@pytest.fixture
+def engine() -> Engine:
+    engine = Engine()
+    engine.broker.other_server = "b:1883"
+    return engine
+
+
+@pytest.fixture
+def runtime(engine: Engine) -> FakeRuntime:
+    return FakeRuntime(engine)
+
+
+def act(runtime: Any, action: str, **arguments: Any) -> dict[str, Any]:
+    return asyncio.run(ClusterDesk(runtime).act(action, arguments))
+
+
+def test_the_state_of_this_node_and_of_the_others(runtime, engine):
+    engine.connect("c").subscribe("t")
+    status = ClusterDesk(runtime).status()
+    assert (status["node_id"], status["state"], status["epoch"]) == ("a", "up", 3)
+    assert (status["sessions"], status["clients"], status["routes"]) == (1, 1, 1)
+    assert [(each["node_id"], each["link"]) for each in status["members"]] == [
+        ("a", "up"),
+        ("b", "down"),
+    ]
+
+
+def test_a_node_is_emptied_and_lets_nobody_in(runtime, engine):
+    clients = [engine.connect(f"c{n}") for n in range(3)]
+    assert act(runtime, "evacuate") == {"node_id": "a", "clients_sent_away": 3}
+    assert engine.broker.closed_for == EVACUATED
+    assert all(client.closed for client in clients)
+
+
+def test_nobody_is_sent_away_when_there_is_nowhere_to_go(runtime, engine):
+    engine.broker.other_server = None
+    client = engine.connect("c")
+    with pytest.raises(ClusterRefusal, match="no other node"):
+        act(runtime, "evacuate")
+    assert not client.closed
+    assert not engine.broker.closed_for
+
+
+def test_a_node_that_leaves_is_emptied_first(runtime, engine):
+    client = engine.connect("c")
+    assert act(runtime, "leave")["clients_sent_away"] == 1
+    assert client.closed
+    assert runtime.left
+
+
+@pytest.mark.parametrize(("elsewhere", "sent"), [([0], 5), ([4, 5], 4), ([10], 0), ([20, 20], 0)])
+def test_what_is_above_the_even_part_is_sent_away(runtime, engine, elsewhere, sent):
+    for number in range(10):
+        engine.connect(f"c{number}")
+    runtime.elsewhere = elsewhere
+    assert act(runtime, "rebalance")["clients_sent_away"] == sent
+    assert engine.broker.registry.attached == 10 - sent
+
+
+def test_a_living_node_is_not_forced_out(runtime):
+    with pytest.raises(ClusterRefusal, match="alive"):
+        act(runtime, "force-leave", node_id="b")
+    with pytest.raises(ClusterRefusal, match="alive"):
+        act(runtime, "force-leave", node_id="a")
+
+
+def test_what_becomes_of_a_dead_node_is_told(runtime):
+    runtime.dead = {"b", "c"}
+    assert act(runtime, "force-leave", node_id="b")["state"] == "adopting"
+    assert act(runtime, "force-leave", node_id="c")["state"] == "adopted"

@@ -1,0 +1,92 @@
+import pytest
+
+from rookery.mqtt.packets import PubAck
+from tests.support.engine import Engine, FakeStore, said, will
+
+
+class TestAWill:
+    def test_is_published_again_when_its_commit_failed(self):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        engine.connect("r", session_expiry_interval=60).subscribe("w", qos=2)
+        engine.broker.registry.actors["r"].client.lost()
+        dying = engine.connect("c", will=will("w", qos=2))
+        store.at_once = False
+        dying.drop()
+        engine.complete(OSError("full"))
+        engine.wait(1)
+        engine.complete_all()
+        store.at_once = True
+        _, more = engine.connect_more("r", clean_start=False, session_expiry_interval=60)
+        assert said(more) == ["PUBLISH w=gone q2 #1"]
+
+    @pytest.mark.parametrize("seen_failing", [False, True])
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_waits_for_room(self, seen_failing, crash):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        engine.connect("r", session_expiry_interval=60).subscribe("w", qos=1)
+        engine.broker.registry.actors["r"].client.lost()
+        dying = engine.connect("c", will=will("w", qos=1))
+        store.is_full = True
+        if seen_failing:
+            engine.connect("x").publish("y", b"m", 1, packet_id=1, retain=True)
+        dying.drop()
+        engine.wait(5)
+        if crash:
+            engine = Engine.restart(store)
+        store.is_full = False
+        engine.wait(2)
+        if not crash:
+            engine = Engine.restart(store)  # A will that was kept is not published again.
+        _, more = engine.connect_more("r", clean_start=False, session_expiry_interval=60)
+        assert said(more) == ["PUBLISH w=gone q1 #1"]
+
+
+class TestWhatAShareGroupHandedOver:
+    def test_is_handed_over_again_when_its_commit_failed(self):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        one, two = [
+            engine.connect(name, session_expiry_interval=60, receive_maximum=1) for name in "ab"
+        ]
+        for member in (one, two):
+            member.subscribe("$share/g/t", qos=1)
+        writer = engine.connect("w")
+        for n in range(2):
+            writer.publish("t", b"%d" % n, 1, packet_id=n + 1)
+        assert said(one.take()) == ["PUBLISH t=0 q1 #1"]
+        store.at_once = False
+        one.drop()
+        engine.complete(OSError("full"))
+        store.at_once = True
+        engine.wait(1)
+        assert said(two.take()) == ["PUBLISH t=1 q1 #1"]
+        assert said(two.send(PubAck(1))) == ["PUBLISH t=0 q1 #2"]
+
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_is_not_lost_where_it_could_not_be(self, crash):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        lasting = {"session_expiry_interval": 60, "clean_start": False, "receive_maximum": 1}
+        one, two = [engine.connect(name, **lasting) for name in "ab"]
+        for member in (one, two):
+            member.subscribe("$share/g/t", qos=1)
+        writer = engine.connect("w")
+        for n in range(2):
+            writer.publish("t", b"%d" % n, 1, packet_id=n + 1)
+        assert said(one.take()) == ["PUBLISH t=0 q1 #1"]
+        store.is_full = True
+        one.drop()
+        engine.wait(5)
+        assert said(two.take()) == ["PUBLISH t=1 q1 #1"]
+        assert two.send(PubAck(1)) == []
+        if crash:
+            engine = Engine.restart(store)
+            store.is_full = False
+            _, more = engine.connect_more("a", **lasting)
+            assert said(more) == ["PUBLISH t=0 q1 #1 dup"]
+            return
+        store.is_full = False
+        engine.wait(2)
+        assert said(two.take()) == ["PUBLISH t=0 q1 #2"]
