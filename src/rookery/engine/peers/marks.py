@@ -65,15 +65,6 @@ class Marks(Waiter):
         self._noted[group][origin] = number
         return group
 
-    def group_of(self, origin: str, number: int) -> int:
-        """The commit group with which a message that was taken is durable; 0 when it is."""
-        if number <= self._durable.get(origin, 0):
-            return 0
-        for group, noted in self._noted.items():
-            if number <= noted.get(origin, 0):
-                return group
-        return 0
-
     def committed(self, group: int, error: Exception | None) -> None:
         """What the marks of a group stand for is durable, or was never taken."""
         for origin, number in self._noted.pop(group, {}).items():

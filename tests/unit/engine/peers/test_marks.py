@@ -58,15 +58,3 @@ def test_an_origin_that_begins_anew_is_forgotten():
     engine.wait(2)
     engine.complete_all()
     assert store.content.facts == {}
-
-
-def test_what_comes_again_is_done_with_the_group_it_was_taken_with():
-    engine, _, marks = begun()
-    first = marks.note("a/1", 5)
-    engine.turn()
-    second = marks.note("a/1", 7)
-    assert (marks.group_of("a/1", 5), marks.group_of("a/1", 6)) == (first, second)
-    engine.complete()
-    assert (marks.group_of("a/1", 5), marks.group_of("a/1", 7)) == (0, second)
-    engine.complete_all()
-    assert marks.group_of("a/1", 7) == 0
