@@ -524,7 +524,9 @@ class Admission:
         """
         broker = self._broker
         actor = client.actor
-        assert actor is not None
+        if actor is None:  # Another node has its session, and let it in.
+            client.end(END_INTERNAL)
+            return
         reason_code = ReasonCode.QUOTA_EXCEEDED
         broker.stats.refuse_connect(reason_code)
         broker.log_refusal(client, "not_kept", "its session or will could not be made durable")

@@ -6,7 +6,7 @@ commits wait for no disk. Reading goes to the image.
 
 What can go wrong, and what becomes of it:
 
-- The log does not answer: the group is tried for three seconds and then fails. It may be in the log all the
+- The log does not answer: the group is tried for twelve seconds and then fails. It may be in the log all the
   same, or come there late; the group after it makes it void (``tail`` says how). A rebuild from the log leaves it
   out (``replay``). Only a group that was given up last, with none behind it, may be found after a restart, as what
   was never acknowledged may after any crash.
@@ -298,6 +298,7 @@ class ReplicatedStore:
     async def close(self) -> None:
         """Finish what was begun and let go of the files."""
         self._closing = True
+        self._tail.hurry()
         self._wake.set()
         if self._worker_done is not None:
             await self._worker_done.wait()

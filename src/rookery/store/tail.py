@@ -22,8 +22,11 @@ from typing import Final
 from rookery.ports import CellLog, Clock, LogFenced, LogUnavailable
 from rookery.records_wire import HEAD_BYTES, Record, encode_record
 
-PATIENCE_SECONDS: Final = 3.0
-"""How long a record is tried; longer than a lease, so that nobody waits for what cannot be acknowledged."""
+PATIENCE_SECONDS: Final = 12.0
+"""How long a record is tried: longer than the log needs to elect a leader, 4 to 9 s, since what fails is sent again by
+all who wait for it. Where there is no majority, the lease is over long before, and with it all links that wait."""
+LAST_PATIENCE_SECONDS: Final = 3.0
+"""The same while the node ends."""
 RECORD_BYTES_MAX: Final = 1_048_576
 """How large a record is made at most: the loop has a check sum of each to reckon and a copy to make."""
 PAUSE_SECONDS: Final = 0.05
@@ -46,6 +49,7 @@ class Tail:
         self._wall = clock.wall
         self._patience_seconds = patience_seconds
         self._number = 0
+        self._trying: asyncio.Timeout | None = None
         self._doubtful: list[bytes] = []
         """The heads of what may stand behind ``end``, or come to; no two records have the same."""
 
@@ -80,13 +84,23 @@ class Tail:
             )
             size_bytes += len(record)
             try:
-                async with asyncio.timeout(self._patience_seconds):
+                async with asyncio.timeout(self._patience_seconds) as self._trying:
                     await self._put(record)
             except TimeoutError:
                 raise LogUnavailable(
                     f"no answer to record {self.end + 1} within {self._patience_seconds:g} seconds"
                 ) from None
+            finally:
+                self._trying = None
         return size_bytes
+
+    def hurry(self) -> None:
+        """The node ends: give up sooner what is not answered."""
+        self._patience_seconds = min(self._patience_seconds, LAST_PATIENCE_SECONDS)
+        trying = self._trying
+        if trying is not None:
+            soon = asyncio.get_running_loop().time() + self._patience_seconds
+            trying.reschedule(min(trying.when() or soon, soon))
 
     async def _put(self, record: bytes) -> None:
         """Try until it is there."""

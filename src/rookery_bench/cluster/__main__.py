@@ -55,7 +55,7 @@ class Size:
     plan: Plan
 
 
-FULL: Final = Size(3, 3.0, 2, 6, 2, 2, Routes(1_000, 100), Plan(10_000, 2_000))
+FULL: Final = Size(3, 2.5, 2, 5, 2, 2, Routes(1_000, 100), Plan(10_000, 2_000))
 SHORT: Final = Size(1, 0.7, 1, 3, 1, 1, Routes(100, 20), Plan(300, 60))
 
 
@@ -129,6 +129,7 @@ def main(given: list[str]) -> int:
     environment = {**describe([]), "rookery": command.version, "disk": describe_disk()}
     environment["runs"] = f"{size.rounds} of {size.seconds:g} s, median"
     found: list[Result] = []
+    name = datetime.now(UTC).strftime("cluster-%Y-%m-%d-%H%M%S")
     with (
         _cleared_away(),
         TemporaryDirectory(prefix="bench-cluster-", dir=options.directory) as folder,
@@ -136,11 +137,13 @@ def main(given: list[str]) -> int:
     ):
         measured = _Measuring(command, peers, size, Path(folder), status.update, environment)
         try:
-            found.extend(measured.rows(rows))
+            for result in measured.rows(rows):
+                # At once: a run that is ended has then kept what it found.
+                found.append(result)
+                _keep(name, found, environment)
         except PeerError as error:
             notes.print(f"rookery_bench.cluster: {error}", style="red", highlight=False)
             return 2
-    _keep(found, environment)
     if options.json:
         sys.stdout.write(results.as_json(found, environment) + "\n")
     else:
@@ -221,7 +224,7 @@ class _Measuring:
             case "qos0" | "qos1":
                 return traffic.between_nodes(stage, int(name[-1]))
             case "latency":
-                return traffic.added_latency(stage, 400, 2_000)
+                return traffic.added_latency(stage, 200, 2_000)
             case "fanout":
                 return traffic.fan_out(stage, 50)
             case _:
@@ -241,9 +244,8 @@ def _show(console: Console, found: Sequence[Result], environment: dict[str, str]
             console.print(f"{result.title}: {remark}", highlight=False)
 
 
-def _keep(found: Sequence[Result], environment: dict[str, str]) -> None:
+def _keep(name: str, found: Sequence[Result], environment: dict[str, str]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
-    name = datetime.now(UTC).strftime("cluster-%Y-%m-%d-%H%M%S")
     (RESULTS / f"{name}.md").write_text(results.as_markdown(found, environment))
     (RESULTS / f"{name}.json").write_text(results.as_json(found, environment) + "\n")
 

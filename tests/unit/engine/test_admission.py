@@ -653,3 +653,12 @@ def test_there_are_only_so_many_sessions():
     _, answers = engine.ask(connect("c"))
     assert said(answers) == ["CONNACK 0x97"]
     engine.connect("a", session_expiry_interval=60)
+
+
+def test_a_client_whose_session_is_elsewhere_is_let_go_of_when_nothing_can_be_kept():
+    engine = Engine()
+    peer = engine.peer()
+    engine.broker.admission.not_kept(peer.client)
+    assert said(peer.take()) == []
+    assert peer.closed
+    assert engine.stats.connects_refused == {}

@@ -6,6 +6,7 @@ import pytest
 
 from rookery.ports import LogFenced, LogUnavailable
 from rookery.records_wire import GROUP, HEAD_BYTES, Record, decode_record, encode_record
+from rookery.store import tail as tail_module
 from rookery.store.tail import Tail
 from tests.support.cell_log import MemoryLog
 from tests.support.stores import SteppedClock
@@ -173,5 +174,26 @@ def test_the_bytes_of_records_are_told():
         assert await writer.append(GROUP, [b"12345", b"678"]) == 2 * HEAD_BYTES + 8
         record = Record(GROUP, 3, 7, 1, 0, 1_800_000_000_000, 0, False, b"12345")
         assert log.records[1] == encode_record(record)
+
+    asyncio.run(run())
+
+
+def test_a_node_that_ends_waits_no_longer_than_it_must(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tail_module, "LAST_PATIENCE_SECONDS", 0.05)
+
+    async def run() -> None:
+        log = MemoryLog()
+        writer = Tail(log, 3, 7, SteppedClock(), 3_600.0)
+        log.leaderless = True
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            failing = tasks.create_task(given_up(log, writer, "ok"))
+            await asyncio.sleep(0)
+            writer.hurry()
+            await failing
+        with pytest.raises(LogUnavailable):
+            await put(writer, b"later")
+        log.leaderless = False
+        await put(writer, b"there")
+        writer.hurry()
 
     asyncio.run(run())

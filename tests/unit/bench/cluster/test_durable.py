@@ -4,7 +4,7 @@ import pytest
 
 from rookery_bench import wire
 from rookery_bench.cluster import durable
-from rookery_bench.cluster.durable import RateSearch, forget, is_kept
+from rookery_bench.cluster.durable import RateSearch, forget, is_kept, said
 from rookery_bench.latency import Percentiles
 from rookery_bench.links import Address, Spread, open_link, read_packet
 from rookery_bench.measurement import Measurement
@@ -50,6 +50,14 @@ def test_a_rate_is_kept_when_its_acks_come_and_come_in_time(
     measured: Measurement, kept: bool
 ) -> None:
     assert is_kept(measured, 10_000) is kept
+
+
+def test_a_try_is_told_with_what_it_showed() -> None:
+    assert said("some", 9_900, run_with(9_800, 61, []), kept=False) == (
+        "some at 9,900/s: 9,800 acked/s, ack p99 61 ms, not in time"
+    )
+    nothing = Measurement(0.0, None, None, None, None)
+    assert "- acked/s, ack p99 - ms" in said("some", 9_900, nothing, kept=False)
 
 
 def test_systems_are_measured_in_turn_and_the_first_is_judged(system: OneBroker) -> None:
