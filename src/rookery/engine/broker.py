@@ -338,7 +338,7 @@ class Broker:
         if first:
             for actor in list(self.registry.actors.values()):
                 actor.take_back(first)
-        self.own_messages.not_taken()
+        self.own_messages.not_taken(first)
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         self._log.error("task_failed", task=name, exc_info=error)

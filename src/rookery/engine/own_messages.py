@@ -23,7 +23,11 @@ NOT_TAKEN: Final = 1 << 62
 class Own:
     """A message that no client sends again if its commit fails."""
 
-    def __init__(self, group: int, message: Message, share: str, number: int) -> None:
+    def __init__(
+        self, group: int, message: Message, share: str, number: int, position: int
+    ) -> None:
+        self.position = position
+        """Where the message lay in the log before; 0 for one that did not."""
         self.group = group
         self.told: bool = group != NOT_TAKEN
         """Whether it was published, though perhaps not kept."""
@@ -51,7 +55,7 @@ class OwnMessages:
         group = NOT_TAKEN
         if not (self._committer.failing and publishing.must_be_kept(message)):
             group = publishing.publish(message)
-        self._remember(group, message, "", number)
+        self._remember(group, message, "", number, 0)
 
     def hand_over(self, delivery: Delivery, recipient: Recipient, number: int) -> None:
         """Give a message that one member of a share group could not take to another.
@@ -66,20 +70,29 @@ class OwnMessages:
         if delivery.position and group:
             committer.refer(delivery.position, 1)
             committer.release_with_group(delivery.position)
-        self._remember(group, delivery.message, delivery.share, number)
+        self._remember(group, delivery.message, delivery.share, number, delivery.position)
 
-    def _remember(self, group: int, message: Message, share: str, number: int) -> None:
+    def _remember(
+        self, group: int, message: Message, share: str, number: int, position: int
+    ) -> None:
         durable = self._committer.durable
         self._own = [each for each in self._own if each.group > durable]
         if group:
-            self._own.append(Own(group, message, share, number))
+            self._own.append(Own(group, message, share, number, position))
             if number:
                 self._committer.tie(number)
 
-    def not_taken(self) -> None:
-        """A commit failed, and with it all that is not durable."""
+    def not_taken(self, first: int) -> None:
+        """A commit failed, and with it all that is not durable: messages from this position on, where it is not 0.
+
+        Those that were handed over and had never been taken their publishers send again.
+        """
         durable = self._committer.durable
-        self._own = [each for each in self._own if each.group > durable]
+        self._own = [
+            each
+            for each in self._own
+            if each.group > durable and not (first and each.position >= first)
+        ]
         for each in self._own:
             each.group = NOT_TAKEN
 
@@ -95,7 +108,7 @@ class OwnMessages:
                 self._hand_over_again(again, each)
             elif each.told:
                 group = self._broker.publishing.publish_once_more(again)
-                self._remember(group, again, "", each.number)
+                self._remember(group, again, "", each.number, 0)
             else:
                 self.publish_will(again, each.number)
 

@@ -292,9 +292,8 @@ class Publishing:
     def receive_from_peer(self, message: Message, share: str, asleep: set[str]) -> int:
         """Publish here what was published at another node; the commit group it is kept in, 0 for none.
 
-        ``share`` names the group of which that node chose a member of this one; else it is for all here but
-        share groups, which it has seen to. Sessions that came from a cell in ``asleep`` are passed over: that
-        node keeps it for them.
+        ``share`` names the group of which that node chose a member of this one; else it is for all here but share
+        groups, which it has seen to, and sessions that came from a cell in ``asleep``: it keeps it for them.
         """
         self._group = 0
         if share:
@@ -339,8 +338,11 @@ class Publishing:
             self._keep_retained(topic, before, None)
 
     def give(self, message: Message, recipient: Recipient, share: str) -> int:
-        """Give a message to one member of a share group; the commit group it is kept in, 0 for none."""
+        """Give what one member of a share group had to another; the commit group it is kept in, 0 for none."""
         self._group = 0
+        to = recipient.subscriber
+        if isinstance(to, RemoteMember) and message.qos and is_durable(recipient):
+            return to.node.keep(message, share)  # Nobody sends it again if it is lost.
         self.tell_member(message, recipient, share)
         return self._group
 

@@ -1,7 +1,7 @@
 import pytest
 
-from rookery.mqtt.packets import PubAck
-from tests.support.engine import Engine, FakeStore, said, will
+from rookery.mqtt.packets import Packet, PubAck, PubComp, Publish, PubRec, PubRel
+from tests.support.engine import Engine, FakeStore, publish, said, will
 
 
 class TestAWill:
@@ -90,3 +90,42 @@ class TestWhatAShareGroupHandedOver:
         store.is_full = False
         engine.wait(2)
         assert said(two.take()) == ["PUBLISH t=0 q1 #2"]
+
+    def test_is_left_to_its_publisher_where_it_had_not_been_taken_at_all(self):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        lasting = {"session_expiry_interval": 60, "clean_start": False}
+        one = engine.connect("a", receive_maximum=1, **lasting)
+        two = engine.connect("b", **lasting)
+        for member in (one, two):
+            member.subscribe("$share/g/t", qos=2)
+        writer = engine.connect("w", **lasting)
+        store.at_once = False
+        packets = [publish("t", b"%d" % n, 2, packet_id=n + 1) for n in range(4)]
+        assert writer.send(*packets) == []
+        one.drop()
+        engine.complete(OSError("full"))
+        store.at_once = True
+        engine.wait(1)
+        engine.complete_all()
+        again = engine.connect("w", **lasting)
+        packets = [publish("t", b"%d" % n, 2, packet_id=n + 1, dup=True) for n in range(4)]
+        assert said(again.send(*packets)) == [f"PUBREC #{n + 1}" for n in range(4)]
+        got = [payload for name in "ab" for payload in drained(engine, name, lasting)]
+        assert sorted(got) == [b"0", b"1", b"2", b"3"]
+
+
+def drained(engine: Engine, client_id: str, asked: dict[str, int]) -> list[bytes]:
+    """What a client gets with QoS 2 when it is back, to the end."""
+    peer, packets = engine.connect_more(client_id, **asked)
+    found = []
+    while packets:
+        answers: list[Packet] = []
+        for packet in packets:
+            if isinstance(packet, Publish):
+                found.append(packet.payload)
+                answers.append(PubRec(packet.packet_id))
+            elif isinstance(packet, PubRel):
+                answers.append(PubComp(packet.packet_id))
+        packets = peer.send(*answers)
+    return found

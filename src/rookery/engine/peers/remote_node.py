@@ -117,7 +117,10 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self._fresh: deque[tuple[int, int, bytes]] = deque()
         """Group, position and entry of what is kept and not durable yet, while the link is up."""
         self._untold: int = 0
-        """How many kept messages with QoS 1 are still to be told, at most: others with QoS 1 wait for them."""
+        """How many kept messages with QoS 1 are still to be told, at most: others with QoS 1 wait for them.
+
+        Those for share groups, which have no order, do not count: one may be kept while others are told directly.
+        """
         self.last_kept: Message | None = None
         """What was kept last for the sessions of a cell of ours."""
         self._asked: list[int] = []
@@ -209,7 +212,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         committer = self.hub.broker.committer
         self.hub.broker.stats.messages_kept_for_peers += 1
         target = self.hub.number_of(self)
-        return self._kept(committer.append(message, (target,), share), message)
+        return self._kept(committer.append(message, (target,), share), message, share)
 
     def keep_from(self, entry: Entry, origin: str, number: int) -> int:
         """Keep what another node, which is no more, kept for this one; the bytes that takes.
@@ -228,15 +231,15 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
             origin,
             number,
         )
-        self._kept(committer.append_entry(data), entry.message)
+        self._kept(committer.append_entry(data), entry.message, entry.share)
         return len(data)
 
-    def _kept(self, position: int, message: Message) -> int:
+    def _kept(self, position: int, message: Message, share: str) -> int:
         committer = self.hub.broker.committer
         committer.refer(position, 1)
         group = committer.must_keep()
         owed = self.owed
-        if message.qos < 2:
+        if message.qos < 2 and not share:
             self._untold += 1
         if self.link is not None and self.is_all_read() and not self._has_cells_first():
             entry = committer.group.entries[len(committer.group.entries) - 1]
@@ -358,7 +361,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         entry = decode_message(data, broker.committer.wall_minus_monotonic)
         origin = entry.origin or self.hub.origin
         number = entry.number or position
-        if entry.message.qos < 2 and self._untold:
+        if entry.message.qos < 2 and not entry.share and self._untold:
             self._untold -= 1
         if self.adopted_here:
             # What it was told while it lived is among what its sessions brought with them.

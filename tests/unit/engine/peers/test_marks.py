@@ -42,6 +42,25 @@ def test_goes_back_with_a_message_that_could_not_be_made_durable():
     assert marks_of(store.content.loaded()) == {"a/1": 5}
 
 
+def test_says_what_a_number_waits_for():
+    engine, _, marks = begun()
+    assert marks.group_of("a/1", 5) == 0
+    first = marks.note("a/1", 5)
+    engine.turn()
+    second = marks.note("a/1", 7)
+    assert second > first
+    assert [marks.group_of("a/1", number) for number in (4, 5, 6, 7)] == [
+        first,
+        first,
+        second,
+        second,
+    ]
+    engine.complete()
+    assert marks.group_of("a/1", 5) in {0, second}
+    engine.complete_all()
+    assert marks.group_of("a/1", 7) == 0
+
+
 def test_an_origin_that_begins_anew_is_forgotten():
     engine, store, marks = begun()
     marks.note("a/1", 5)

@@ -1,33 +1,39 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from rookery.engine.peers.stamps import Stamps
 from tests.support.engine import FakeClock
 
 
-def test_each_is_higher_than_all_before_however_fast_they_are_made():
-    stamps = Stamps(FakeClock(), "a")
-    made = [stamps.new() for _ in range(5_000)]
-    assert made == sorted(set(made))
-    assert made[-1] < 1 << 64
-
-
-def test_a_later_one_is_higher_and_a_clock_that_goes_back_makes_none_lower():
+def test_each_is_higher_than_all_before_though_the_clock_stands_or_goes_back():
     clock = FakeClock()
     stamps = Stamps(clock, "a")
-    first = stamps.new()
-    clock.now += 5
-    later = stamps.new()
-    clock.now -= 60
-    assert first < later < stamps.new()
+    made = [stamps.new() for _ in range(1_000)]
+    clock.now -= 3_600
+    made += [stamps.new() for _ in range(10)]
+    clock.now += 7_200
+    made.append(stamps.new())
+    assert made == sorted(set(made))
+    assert made[-1] - made[-2] > 1_000_000, "it follows the clock again"
 
 
-def test_what_is_published_after_another_was_seen_is_later():
-    ahead, behind = FakeClock(), FakeClock(wall=FakeClock().wall() - 300)
-    one, other = Stamps(ahead, "a"), Stamps(behind, "b")
-    seen = one.new()
-    assert other.new() < seen
-    other.saw(seen)
-    assert other.new() > seen
+def test_what_is_published_after_another_was_seen_is_the_later_one_however_the_clocks_differ():
+    ahead, behind = Stamps(FakeClock(wall=2e9), "a"), Stamps(FakeClock(wall=1e9), "b")
+    seen = ahead.new()
+    assert behind.new() < seen
+    behind.saw(seen)
+    assert behind.new() > seen
+    ahead.saw(1)
+    assert ahead.new() > seen
 
 
-def test_two_nodes_make_different_ones_at_one_moment():
+@given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=60))
+def test_no_two_nodes_make_the_same(order):
     clock = FakeClock()
-    assert Stamps(clock, "a").new() != Stamps(clock, "b").new()
+    stamps = {name: Stamps(clock, name) for name in "abc"}
+    made = [stamps[name].new() for name in order]
+    assert len(set(made)) == len(made)
+
+
+def test_fits_into_eight_bytes_for_two_centuries():
+    assert Stamps(FakeClock(wall=8e9), "a").new() < 1 << 63

@@ -1,59 +1,103 @@
-from rookery.engine.peers.items import ROUTE, SYNCED, item_end
+import pytest
+
 from rookery.engine.peers.syncing import AHEAD_BYTES_MAX, RETAINED_PER_TURN, ROUTES_PER_TURN
-from tests.support.engine import publish
+from rookery.mqtt.packets import Unsubscribe
+from tests.support.engine import Peer, publish
 from tests.support.peers import Cluster, hub_of
 
-
-def kinds(frames: list[bytes]) -> list[int]:
-    found = []
-    for frame in frames:
-        at = 0
-        while at < len(frame):
-            found.append(frame[at + 4])
-            at = item_end(frame, at)
-    return found
+ROUTES = 2 * ROUTES_PER_TURN + 10
+RETAINED = RETAINED_PER_TURN + 10
+LIMITS = {"subscriptions_per_session_max": ROUTES, "retained_messages_max": RETAINED}
 
 
-def test_all_routes_and_retained_messages_are_told_in_parts():
-    routes, retained = ROUTES_PER_TURN + 100, RETAINED_PER_TURN + 50
-    cluster = Cluster("a", subscriptions_per_session_max=100_000)
-    one = cluster.connect("a", "one")
-    for start in range(0, routes, 500):
-        cluster.subscribe(one, *[f"f/{n}" for n in range(start, min(start + 500, routes))])
-    for number in range(retained):
-        cluster.send(one, publish(f"r/{number}", b"x", 1, packet_id=1, retain=True))
-    other = cluster.add("b")
-    node = hub_of(other).nodes["a"]
-    assert node.synced
-    assert len(node.routes) == routes
-    assert other.broker.retained.count == retained
+class Much(Cluster):
+    """A node that has more to tell than it does in a turn, and another one that has just been linked to it."""
+
+    def __init__(self) -> None:
+        super().__init__("a", **LIMITS)
+        self.reader: Peer = self.connect("a", "reader")
+        for first in range(0, ROUTES, 10):
+            self.subscribe(self.reader, *[f"f/{n}" for n in range(first, first + 10)])
+        writer = self.connect("a", "writer")
+        writer.send(*[publish(f"r/{n}", b"x", retain=True) for n in range(RETAINED)])
+        self.start("b")
+        self.join("a", "b")
+        self.a = self.engines["a"]
+        self.node = hub_of(self.engines["b"]).node("a")
+
+    def turn(self) -> None:
+        """A turn of the node with much to tell; what it tells arrives."""
+        self.a.turn()
+        self.links["a", "b"].carry()
 
 
-def test_no_more_is_told_than_the_link_takes():
-    cluster = Cluster("a", "b")
-    cluster.subscribe(cluster.connect("a", "one"), "t")
-    cluster.cut("a", "b")
-    cluster.join("a", "b")
-    link = cluster.links["a", "b"]
-    link.unsent_bytes = AHEAD_BYTES_MAX + 1
+def test_a_new_peer_is_told_all_in_parts_and_then_that_it_is_all():
+    cluster = Much()
+    turns = 0
+    while not cluster.node.synced:
+        assert cluster.a.turn_requested
+        cluster.turn()
+        turns += 1
+    assert turns > 3
+    assert cluster.node.routes.keys() == {f"f/{n}" for n in range(ROUTES)}
+    assert cluster.engines["b"].broker.retained.count == RETAINED
+
+
+def test_what_ends_meanwhile_is_not_told_to_be_there():
+    cluster = Much()
+    cluster.turn()
+    gone = [f"f/{ROUTES - 1}", "f/0"]
+    cluster.reader.engine.turn((cluster.reader, cluster.reader.encode(Unsubscribe(7, gone))))
+    cluster.settle()
+    assert cluster.node.synced
+    assert not cluster.node.routes.keys() & set(gone)
+
+
+@pytest.mark.parametrize("how", ["replaced", "cut", "restarted"])
+def test_a_link_that_breaks_meanwhile_begins_it_again(how):
+    cluster = Much()
     for _ in range(3):
-        cluster.engines["a"].turn()
-    assert ROUTE not in kinds(link.frames)
-    link.unsent_bytes = 0
-    cluster.engines["a"].turn()
-    assert {ROUTE, SYNCED} <= set(kinds(link.frames))
-    cluster.settle()
-    assert hub_of(cluster.engines["b"]).nodes["a"].synced
-
-
-def test_a_link_that_ends_meanwhile_is_told_from_the_beginning():
-    cluster = Cluster("a", "b")
-    cluster.subscribe(cluster.connect("a", "one"), "t")
-    cluster.cut("a", "b")
+        cluster.turn()
+    assert not cluster.node.synced
+    if how == "cut":
+        cluster.cut("a", "b")
+    elif how == "restarted":
+        cluster.kill("b")
+        cluster.start("b")
+        cluster.node = hub_of(cluster.engines["b"]).node("a")
     cluster.join("a", "b")
+    told = 0
+    while not cluster.node.synced:
+        cluster.turn()
+        told = max(told, len(cluster.node.routes))
+        assert cluster.node.synced == (cluster.a.broker.peers.nodes["b"].told_all)
+    assert told == ROUTES
+    cluster.settle()
+    assert not cluster.a.turn_requested
+
+
+def test_a_peer_that_takes_it_slowly_is_not_told_more_and_costs_no_turns():
+    cluster = Much()
+    cluster.turn()
+    known = len(cluster.node.routes)
     cluster.links["a", "b"].unsent_bytes = AHEAD_BYTES_MAX + 1
-    cluster.engines["a"].turn()
-    cluster.cut("a", "b")
-    cluster.join("a", "b")
     cluster.settle()
-    assert hub_of(cluster.engines["b"]).nodes["a"].routes.keys() == {"t"}
+    assert len(cluster.node.routes) == known
+    cluster.links["a", "b"].unsent_bytes = 0
+    cluster.clock.now += 1
+    cluster.turn()  # The tick of whoever takes the turns.
+    cluster.settle()
+    assert cluster.node.synced
+
+
+def test_only_who_keeps_a_retained_message_tells_it():
+    cluster = Cluster("a", "b")
+    writer = cluster.connect("a", "writer")
+    cluster.send(writer, publish("r", b"x", 1, packet_id=1, retain=True))
+    cluster.start("c")
+    cluster.join("b", "c")
+    cluster.settle()
+    assert cluster.engines["c"].broker.retained.count == 0
+    cluster.join("a", "c")
+    cluster.settle()
+    assert cluster.engines["c"].broker.retained.count == 1
