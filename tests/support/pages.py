@@ -40,7 +40,8 @@ def read_command(line: str) -> None:
     command = typer.main.get_command(app)
     while isinstance(command, TyperGroup) and words:
         command = command.commands[words.pop(0)]
-    command.make_context("rookery", words)
+    if words:  # Else it is only named.
+        command.make_context("rookery", words)
 
 
 def unknown_figures(text: str) -> set[str]:

@@ -1,5 +1,6 @@
 """The pages on clusters: their configurations load, their commands, figures and log lines exist."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> Loaded
     settings["cluster"]["secret"] = f"${{file:{secret}}}"
     file = tmp_path / "rookery.yaml"
     file.write_text(yaml.safe_dump(settings))
-    return load(file)
+    return load(file, os.environ)
 
 
 @pytest.mark.parametrize("part", ["{}", *PARTS])
