@@ -324,6 +324,7 @@ class ClusterRuntime:
             await asyncio.sleep(LOOK_SECONDS)
             if self._clock.monotonic() - before > STILL_SECONDS:
                 await self._keeper.start_afresh()
+            self.hub.look()
             sees = self._sees()
             if sees != self._ground.lease.record.sees:
                 self._ground.lease.tell(sees=sees)

@@ -396,6 +396,13 @@ class Hub(PeerEvents, Waiter):
     def room(self) -> None:
         """Nothing here waits for room."""
 
+    def look(self) -> None:
+        """See whether somebody leaves messages unacknowledged; called a few times a second."""
+        broker = self.broker
+        broker.read_clock()
+        for node in self.nodes.values():
+            node.look(broker.now)
+
     def is_linked(self, node_id: str) -> bool:
         """Whether there is a link to a node."""
         node = self.nodes.get(node_id)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from rookery.engine.peers.hub import Hub
 
 READ_AT_A_TIME: Final = 256
+SLOW_SECONDS: Final = 0.75
+"""How long it may leave messages unacknowledged before we keep them, and their publishers wait for it no longer."""
 OUTPUT_BYTES_MAX: Final = 16_777_216
 """What may wait for a peer before QoS 0 is dropped."""
 PEER_FACT: Final = "peer/"
@@ -127,6 +129,13 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """The positions whose entries are being read."""
         self._taken: deque[tuple[int, int]] = deque()
         """Group and position of kept messages that our own sessions have got, and not durably yet."""
+        self.slow: bool = False
+        """Whether it has left messages unacknowledged for a while, as one that is cut off does, or stands still, or
+        cannot commit: until it has caught up, what its durable sessions are owed is kept first."""
+        self._slow_until: int = 0
+        """The item of which it has caught up when it has acknowledged it."""
+        self._heard_at: float = 0.0
+        """When it acknowledged something last, or the first message was told that it has not."""
         self._barrier: int = 0
         """The group whose durability stands in for acknowledgements that did not come."""
         self._barrier_turn: int = 0
@@ -142,9 +151,10 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
 
     def first_turn(self) -> int:
         """The first turn that something is waited for from; 0 where nothing is."""
-        if self._barrier_turn or not self.outstanding:
+        first = self.outstanding[0][1] if self.outstanding else 0
+        if self._barrier_turn and (not first or self._barrier_turn < first):
             return self._barrier_turn
-        return self.outstanding[0][1]
+        return first
 
     def is_idle(self) -> bool:
         """Whether nothing that is kept for it is on its way."""
@@ -158,7 +168,9 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         What is kept with QoS 2 has an order of its own. If it held these up, they would be kept as well, before
         earlier ones that are told and not acknowledged: those are kept when the link goes down, and come out last.
         """
-        return self.link is not None and self._untold == 0 and not self._has_cells_first()
+        if self.link is None or self.slow or self._untold:
+            return False
+        return not self._has_cells_first()
 
     def is_all_read(self) -> bool:
         """Whether nothing that was kept is still to be read and told."""
@@ -192,8 +204,11 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         number = self.put(data)
         stats.messages_forwarded += 1
         if qos:
+            if not self._told:
+                self._heard_at = hub.broker.now
             self._told.append(Told(number, data, durable and message.qos < 2))
-            self.wait_for(number)
+            if not self.slow:
+                self.wait_for(number)
         return 0
 
     def put(self, data: bytes) -> int:
@@ -410,6 +425,9 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
     def acknowledge(self, number: int) -> None:
         """It is done with all our items up to this one."""
         self.done = number
+        self._heard_at = self.hub.broker.now
+        if self.slow and number >= self._slow_until:
+            self.slow = False
         told = self._told
         while told and told[0].number <= number:
             told.popleft()
@@ -421,6 +439,23 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
             waiting.popleft()
         self.hub.note_acknowledged()
         self.pump()
+
+    def look(self, now: float) -> None:
+        """Keep what it leaves unacknowledged for too long; it may get that twice."""
+        if self.link is None or not self._told or now < self._heard_at + SLOW_SECONDS:
+            return
+        self.slow = True
+        self._slow_until = self.sent
+        numbers = {each.number for each in self._told}
+        left: deque[tuple[int, int]] = deque()
+        first = 0
+        for number, turn in self.outstanding:
+            if number not in numbers:
+                left.append((number, turn))  # Not a message: it must have been heard.
+            elif not first:
+                first = turn
+        self.outstanding = left
+        self._keep_told(first)
 
     def finish_told(self, number: int) -> None:
         """Kept messages told with items up to this one have arrived."""
@@ -457,9 +492,16 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.outbox.clear()
         self.outbox_bytes = 0
         self.unfinished.clear()
+        self.slow = False
+        self.take_back_kept()
+        first = self.outstanding[0][1] if self.outstanding else 0
+        self.outstanding.clear()
+        self._keep_told(first)
+
+    def _keep_told(self, first: int) -> None:
+        """Keep what its durable sessions are owed of what was told; the turns from ``first`` on wait for that."""
         broker = self.hub.broker
         told, self._told = self._told, deque()
-        self.take_back_kept()
         group = 0
         for each in told:
             if each.durable:
@@ -467,13 +509,12 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
                     each.data[HEADER_BYTES:], broker.committer.wall_minus_monotonic
                 )
                 group = self.keep(entry.message, entry.share)
-        if group and self.outstanding:
+        if group and first:
             self._barrier = group
             if not self._barrier_turn:
-                self._barrier_turn = self.outstanding[0][1]
+                self._barrier_turn = first
             broker.committer.wait(group, self)
             broker.request_turn()
-        self.outstanding.clear()
         self.hub.note_acknowledged()
 
     def take_back_kept(self) -> None:

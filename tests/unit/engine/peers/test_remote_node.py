@@ -4,7 +4,16 @@ import pytest
 
 from rookery.engine.peers.remote_node import READ_AT_A_TIME
 from rookery.engine.stats import DROP_PEER_DOWN
-from rookery.mqtt.packets import Packet, PubAck, PubComp, Publish, PubRec, PubRel
+from rookery.mqtt.packets import (
+    Packet,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    Subscribe,
+    SubscriptionRequest,
+)
 from tests.support.engine import Peer, publish, said
 from tests.support.peers import Cluster, FakeLink, hub_of
 
@@ -394,3 +403,68 @@ def test_the_number_a_node_is_kept_under_is_never_given_to_a_session():
     cluster.add("a")
     _, more = cluster.connect_more("a", "c0", clean_start=False, **LASTING)
     assert more == ["CONNACK present"]
+
+
+class TestANodeThatDoesNotAcknowledge:
+    def stalled(self) -> tuple[Cluster, Peer, Peer]:
+        """A node with a durable session that cannot commit, and a client of another that publishes."""
+        cluster = Cluster("a", "b")
+        far = cluster.connect("b", "far", **LASTING)
+        cluster.subscribe(far, "t", qos=1)
+        cluster.settle()
+        cluster.stores["b"].at_once = False
+        writer = cluster.connect("a", "writer")
+        assert cluster.send(writer, publish("t", b"1", 1, packet_id=1)) == []
+        return cluster, far, writer
+
+    def look(self, cluster: Cluster, after_seconds: float = 1.0) -> None:
+        cluster.clock.now += after_seconds
+        hub_of(cluster.engines["a"]).look()
+        cluster.settle()
+
+    def go_on(self, cluster: Cluster) -> None:
+        store = cluster.stores["b"]
+        store.at_once = True
+        while store.waiting:
+            store.complete()
+        cluster.settle()
+
+    def test_nobody_waits_for_it_once_what_it_is_owed_is_kept(self):
+        cluster, far, writer = self.stalled()
+        self.look(cluster, 0.5)
+        assert cluster.taken(writer) == []
+        self.look(cluster)
+        assert cluster.taken(writer) == ["PUBACK #1"]
+        assert cluster.send(writer, publish("t", b"2", 1, packet_id=2)) == ["PUBACK #2"]
+        self.go_on(cluster)
+        payloads = [each.payload for each in far.take() if isinstance(each, Publish)]
+        assert payloads == [b"1", b"1", b"2"]
+
+    def test_what_it_is_owed_reaches_it_though_it_dies(self):
+        cluster, _, _ = self.stalled()
+        self.look(cluster)
+        cluster.kill("b")
+        cluster.stores["b"].at_once = True
+        cluster.add("b")
+        told = cluster.connect_more("b", "far", clean_start=False, **LASTING)[1]
+        assert told == ["CONNACK present", "PUBLISH t=1 q1 #1"]
+
+    def test_it_is_told_at_once_again_when_it_has_caught_up(self):
+        cluster, _, writer = self.stalled()
+        self.look(cluster)
+        self.go_on(cluster)
+        cluster.send(writer, publish("t", b"2", 1, packet_id=2))
+        kept = cluster.engines["a"].stats.messages_kept_for_peers
+        assert cluster.send(writer, publish("t", b"3", 1, packet_id=3)) == ["PUBACK #3"]
+        assert cluster.engines["a"].stats.messages_kept_for_peers == kept == 1
+
+    def test_a_suback_waits_for_it_all_the_same(self):
+        cluster, _, writer = self.stalled()
+        near = cluster.connect("a", "near")
+        packet = Subscribe(5, [SubscriptionRequest("u", 1)], None)
+        assert cluster.send(near, packet) == []
+        self.look(cluster)
+        assert cluster.taken(writer) == ["PUBACK #1"]
+        assert cluster.taken(near) == []
+        self.go_on(cluster)
+        assert cluster.taken(near) == ["SUBACK 0x01"]
