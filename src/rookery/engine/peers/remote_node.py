@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rookery.engine.peers.hub import Hub
 
 READ_AT_A_TIME: Final = 256
-SLOW_SECONDS: Final = 0.75
+SLOW_SECONDS: Final = 0.6
 """How long it may leave messages unacknowledged before we keep them, and their publishers wait for it no longer."""
 OUTPUT_BYTES_MAX: Final = 16_777_216
 """What may wait for a peer before QoS 0 is dropped."""
