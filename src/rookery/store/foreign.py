@@ -25,6 +25,8 @@ from rookery.store.snapshots import download, mark_of
 
 log: Final = structlog.get_logger("rookery.store")
 
+LOOKS: Final = 8
+LOOK_SECONDS: Final = 0.01
 BYTES_MAX: Final = 1 << 62
 """Nothing is refused: it is all there already."""
 
@@ -69,9 +71,15 @@ class ForeignCell:
         self._image.start(loop, loaded)
         self._image.start_reading()
         self._replay = Replay(self._epoch, mark.applied)
-        await self.follow()
+        await self._follow_all()
         self.loaded = await loop.run_in_executor(None, self._image.load)
         self.loaded.alive_at_wall = max(alive_at, self._replay.wall)
+
+    async def _follow_all(self) -> None:
+        """Read to the end, and look again: any replica may have answered, and one may lag behind another."""
+        for _ in range(LOOKS):
+            await self.follow()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _begun(self) -> Loaded:
         loop = asyncio.get_running_loop()

@@ -54,6 +54,21 @@ def test_everything_is_found_without_a_leader(tmp_path: Path, with_snapshot: boo
     asyncio.run(run())
 
 
+def test_a_replica_that_lags_hides_nothing_that_another_has(tmp_path: Path):
+    async def run() -> None:
+        log = MemoryLog()
+        store = replicated_store(tmp_path / "a", log)
+        await store.open()
+        await commit(store, named("a", 1, b"x"))
+        log.stale_reads = 4
+        cell = await foreign(log, tmp_path / "b")
+        assert list(cell.loaded.facts) == ["a"]
+        await cell.close()
+        await store.close()
+
+    asyncio.run(run())
+
+
 def test_the_tail_is_followed_and_sealed(tmp_path: Path):
     async def run() -> None:
         log = MemoryLog()

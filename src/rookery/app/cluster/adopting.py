@@ -17,7 +17,7 @@ from rookery.cluster.cell_log import JetStreamLog
 from rookery.engine.peers.adoption import Adoption
 from rookery.engine.peers.slices import CommitFailed
 from rookery.ports import LogFenced, LogUnavailable
-from rookery.records import Group, decode_message
+from rookery.records import Group
 from rookery.store.faults import StoreFault
 from rookery.store.foreign import ForeignCell, open_foreign
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rookery.cluster.jetstream import JetStream
     from rookery.cluster.membership import Membership
     from rookery.engine.broker import Broker
+    from rookery.engine.peers.bequests import Bequests
     from rookery.engine.peers.hub import Hub
     from rookery.ports import Clock
 
@@ -63,24 +64,24 @@ class Adopter:
     async def _adopt(self, record: CellRecord) -> None:
         membership = self.membership
         assert membership is not None
-        foreign: ForeignCell | None = None
+        taken: tuple[ForeignCell, Bequests] | None = None
         async with self._one_at_a_time:
             for _ in range(TRIES_MAX):
-                foreign = await self._tried(record)
-                if foreign is not None:
+                taken = await self._tried(record)
+                if taken is not None:
                     break
                 await asyncio.sleep(AGAIN_SECONDS)
-        if foreign is None:
+        if taken is None:
             membership.abandon(record.node_id)
             return
-        await self._follow(record.node_id, foreign)
+        await self._follow(record.node_id, *taken)
         for _ in range(MARKS_MAX):
             if await membership.adopted(record.node_id):
                 return
             await asyncio.sleep(AGAIN_SECONDS)
         membership.abandon(record.node_id)
 
-    async def _tried(self, record: CellRecord) -> ForeignCell | None:
+    async def _tried(self, record: CellRecord) -> tuple[ForeignCell, Bequests] | None:
         """Read the cell and take its sessions over; what its log may still tell, ``None`` where that failed."""
         cell, epoch = record.node_id, record.epoch
         began = self._clock.monotonic()
@@ -91,15 +92,17 @@ class Adopter:
             log.warning("cell_unreadable", cell=cell, reason=str(fault))
             return None
         read_seconds = self._clock.monotonic() - began
+        adoption = Adoption(
+            self._broker,
+            cell,
+            epoch,
+            foreign.loaded,
+            foreign.read_blocks,
+            lambda: self._hub.departed.adopted_here(cell, epoch),
+        )
+        assert adoption.bequests is not None, "a cluster has peers"
         try:
-            summary = await Adoption(
-                self._broker,
-                cell,
-                epoch,
-                foreign.loaded,
-                foreign.read_blocks,
-                lambda: self._hub.departed.adopted_here(cell, epoch),
-            ).run()
+            summary = await adoption.run()
         except CommitFailed as fault:
             log.warning("cell_not_adopted", cell=cell, reason=str(fault))
             await foreign.close()
@@ -113,15 +116,15 @@ class Adopter:
             read_seconds=round(read_seconds, 3),
             seconds=round(self._clock.monotonic() - began, 3),
         )
-        return foreign
+        return foreign, adoption.bequests
 
-    async def _follow(self, cell: str, foreign: ForeignCell) -> None:
+    async def _follow(self, cell: str, foreign: ForeignCell, bequests: Bequests) -> None:
         """Find what may still come to light, until nothing can."""
         try:
             while foreign.sealed is None:
                 try:
                     for group in await foreign.follow():
-                        self._late(cell, group)
+                        self._late(cell, group, bequests)
                     if await foreign.seal(self._hub.node_id):
                         break
                 except LogFenced as fence:
@@ -134,7 +137,7 @@ class Adopter:
             await foreign.close()
         log.info("cell_sealed", cell=cell)
 
-    def _late(self, cell: str, group: Group) -> None:
+    def _late(self, cell: str, group: Group, bequests: Bequests) -> None:
         """A group that its node had committed and no replica knew of when the cell was read."""
         log.warning(
             "group_came_late",
@@ -143,7 +146,6 @@ class Adopter:
             sessions=len(group.sessions),
             subscriptions=len(group.subscriptions),
         )
-        for data in group.entries:
-            entry = decode_message(data, self._broker.committer.wall_minus_monotonic)
+        for entry in bequests.take_late(group):
             self._hub.departed.deliver(cell, entry)
         self._broker.request_turn()

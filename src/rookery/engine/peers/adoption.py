@@ -76,8 +76,9 @@ class Adoption:
         self._cell = cell
         self._epoch = epoch
         peers = broker.peers
-        self._bequests = None if peers is None else Bequests(peers, cell, epoch, loaded)
-        self._importer = Importer(broker, cell, loaded, read_blocks, self.slices, self._bequests)
+        self.bequests = None if peers is None else Bequests(peers, cell, epoch, loaded)
+        """What the dead node had to tell others; also after the adoption, when more of it may come to light."""
+        self._importer = Importer(broker, cell, loaded, read_blocks, self.slices, self.bequests)
         self._tell_reachable = reachable
         self._reached: int = 0
         """The position from which on the sessions' own subscriptions hold."""
@@ -100,8 +101,8 @@ class Adoption:
             if not adopted:
                 await self._give_up()
         summary = Summary(self._cell, self._epoch, self._importer)
-        if self._bequests is not None:
-            summary.passed_on = self._bequests.passed_on
+        if self.bequests is not None:
+            summary.passed_on = self.bequests.passed_on
         for actor in self._importer.sessions:
             if not actor.dormant and not actor.ended:
                 await self._settle(actor)
@@ -125,8 +126,8 @@ class Adoption:
         numbers = [actor.number for actor in self._importer.sessions]
         facts[adopted_fact(self._cell)] = adopted_value(self._epoch, numbers)
         facts[reaching_fact(self._cell)] = b""
-        if self._bequests is not None:
-            self._bequests.take_marks()
+        if self.bequests is not None:
+            self.bequests.take_marks()
         self.slices.note(0)
         await self.slices.durable()
 

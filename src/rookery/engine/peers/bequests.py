@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from rookery.engine.peers.departed import DEPARTED_FACT
 from rookery.engine.peers.items import RETAINED, item, u64_at
-from rookery.engine.peers.marks import marks_of
+from rookery.engine.peers.marks import RECEIVED_FACT, marks_of
 from rookery.engine.peers.remote_node import PEER_FACT
 from rookery.message import Message
-from rookery.records import Entry, Loaded, ProgressRow
+from rookery.records import Entry, Group, Loaded, ProgressRow, decode_message, position_of
 
 if TYPE_CHECKING:
     from rookery.engine.peers.hub import Hub
@@ -59,17 +59,39 @@ class Bequests:
         self._kept: dict[int, Bequest] = {}
         """By the number that stands for a cell in the dead node's log."""
         for name, fact in loaded.facts.items():
-            if name.startswith(PEER_FACT):
-                found = Bequest(name.removeprefix(PEER_FACT), u64_at(fact, 8), "")
-            elif name.startswith(DEPARTED_FACT):
-                of = name.removeprefix(DEPARTED_FACT).rpartition("/")[0]
-                found = Bequest(of, u64_at(fact, 8), fact[16:].decode())
-            else:
-                continue
-            self._kept[u64_at(fact, 0)] = found
+            self._learn(name, fact)
         for row in loaded.progress:
             if row.number in self._kept:
                 self._kept[row.number].start_at(row)
+
+    def _learn(self, name: str, fact: bytes) -> None:
+        if name.startswith(PEER_FACT):
+            found = Bequest(name.removeprefix(PEER_FACT), u64_at(fact, 8), "")
+        elif name.startswith(DEPARTED_FACT):
+            of = name.removeprefix(DEPARTED_FACT).rpartition("/")[0]
+            found = Bequest(of, u64_at(fact, 8), fact[16:].decode())
+        else:
+            return
+        self._kept.setdefault(u64_at(fact, 0), found)
+
+    def take_late(self, group: Group) -> list[Entry]:
+        """Go on with a group that came to light after the adoption; the entries that are for the dead node's sessions."""
+        for name, fact in group.facts.items():
+            if fact is None:
+                continue
+            self._learn(name, fact)
+            if name.startswith(RECEIVED_FACT):
+                self._marks[name.removeprefix(RECEIVED_FACT)] = int.from_bytes(fact, "big")
+        own: list[Entry] = []
+        wall_minus_monotonic = self._hub.broker.committer.wall_minus_monotonic
+        for index, data in enumerate(group.entries):
+            entry = decode_message(data, wall_minus_monotonic)
+            if self.has(entry):
+                self.take(position_of(group.block, index), entry)
+            else:
+                own.append(entry)
+        self.take_marks()
+        return own
 
     def has(self, entry: Entry) -> bool:
         """Whether the dead node kept an entry for others, and for nobody else."""

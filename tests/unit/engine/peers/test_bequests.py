@@ -3,7 +3,9 @@
 import pytest
 
 from rookery.engine.peers.adoption import Summary
+from rookery.engine.peers.bequests import Bequests
 from rookery.mqtt.packets import PubAck, PubComp, PubRec
+from rookery.records import Group
 from tests.support.adopting import adopt, survivor_of
 from tests.support.engine import FakeStore, publish
 from tests.support.peers import Cluster, hub_of
@@ -238,6 +240,62 @@ def test_what_was_kept_for_its_sessions_comes_to_them_before_what_is_published_l
         store.complete()
     cluster.settle()
     assert payloads(cluster, "b", "far", qos) == [b"1", b"2"]
+
+
+class TestWhatComesToLightLate:
+    def late(self, before: FakeStore, after: FakeStore) -> Group:
+        """What one store has and the other had not, as the group that it came with."""
+        old, new = before.content, after.content
+        block = min(new.blocks.keys() - old.blocks.keys())
+        group = Group(block)
+        group.entries = [entry for entry in new.blocks[block] if entry]
+        group.facts = {name: fact for name, fact in new.facts.items() if name not in old.facts}
+        return group
+
+    def bequests(self, cluster: Cluster, dead: FakeStore) -> Bequests:
+        return Bequests(hub_of(cluster.engines["b"]), "a", EPOCH, dead.content.loaded())
+
+    @pytest.mark.parametrize("node", ["b", "c"])
+    def test_reaches_those_it_was_kept_for(self, node):
+        cluster = four((node, "far"))
+        cluster.cut("a", node)
+        before = survivor_of(cluster.stores["a"])
+        published(cluster, b"1")
+        after = kill(cluster)
+        adopted(cluster, before)
+        assert self.bequests(cluster, before).take_late(self.late(before, after)) == []
+        cluster.engines["b"].turn()
+        cluster.settle()
+        assert payloads(cluster, node, "far") == [b"1"]
+
+    def test_of_its_own_sessions_is_left_to_them(self):
+        cluster = four(("a", "reader"))
+        before = survivor_of(cluster.stores["a"])
+        published(cluster, b"1")
+        after = kill(cluster)
+        adopted(cluster, before)
+        (entry,) = self.bequests(cluster, before).take_late(self.late(before, after))
+        assert entry.message.payload == b"1"
+
+    def test_says_what_had_arrived(self):
+        cluster = four(("a", "reader"))
+        before = survivor_of(cluster.stores["a"])
+        writer = cluster.connect("c", "writer")
+        writer.engine.turn((writer, writer.encode(publish("t", b"1", 2, packet_id=1))))
+        cluster.settle(lambda link: (link.source, link.target) != ("a", "c"))
+        cluster.cut("a", "c")
+        after = kill(cluster)
+        late = self.late(before, after)
+        cluster.cut("b", "c")  # Else it would be told again, and known by that.
+        adopted(cluster, before)
+        bequests = self.bequests(cluster, before)
+        bequests.take_late(late)
+        ((origin, number),) = [
+            (name.removeprefix("received/"), int.from_bytes(fact, "big"))
+            for name, fact in late.facts.items()
+            if name.startswith("received/") and fact is not None
+        ]
+        assert not hub_of(cluster.engines["b"]).marks.is_new(f"a<{origin}", number)
 
 
 class TestRetained:
