@@ -1,17 +1,12 @@
 """docs/security.md: its configuration loads and does what the page says, its commands and figures exist."""
 
 import asyncio
-import re
-import shlex
 import ssl
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
-import typer
-from typer.core import TyperGroup
 
-from rookery.cli.main import app
 from rookery.client import Client
 from rookery.client.errors import ConnectionRefused, PublishRefused
 from rookery.config import load, warnings
@@ -20,24 +15,9 @@ from rookery.mqtt.types import ReasonCode
 from tests.support.certificates import Authority
 from tests.support.command import rookery
 from tests.support.node_process import NodeProcess
+from tests.support.pages import FIGURE, blocks, commands, page, read_command, unknown_figures
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "security.md").read_text()
-FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
-FIGURE = re.compile(r"\bemqx_\w+")
-
-
-def blocks(language: str) -> list[str]:
-    """The blocks of code of the page in one language."""
-    return [text for found, text in FENCE.findall(PAGE) if found == language]
-
-
-def commands() -> list[str]:
-    """The command lines of ``rookery`` on the page, those of the text included."""
-    lines = [line.strip() for block in blocks("sh") for line in block.splitlines()]
-    return [line for line in lines if line.startswith("rookery ")] + re.findall(
-        r"`(rookery [^`]+)`", FENCE.sub("", PAGE)
-    )
+PAGE = page("security.md")
 
 
 class Place:
@@ -54,7 +34,7 @@ class Place:
         pair.certificate.rename(tls / "fullchain.pem")
         pair.private_key.rename(tls / "key.pem")
         (secrets / "key_password").write_text("of the key\n")
-        (text,) = blocks("yaml")
+        (text,) = blocks(PAGE, "yaml")
         text = text.replace("/etc/rookery", str(etc)).replace("/var/lib/rookery", str(lib))
         self.file = etc / "rookery.yaml"
         self.file.write_text(text)
@@ -124,7 +104,7 @@ async def closed(address: tuple[str, int], trusting: ssl.SSLContext) -> None:
         ]
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", commands(PAGE))
 def test_a_command_is_one(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     for name in (
@@ -133,20 +113,13 @@ def test_a_command_is_one(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         "blocklist.txt",
     ):  # Files that must be there are looked for.
         Path(name).touch()
-    words = shlex.split(line, comments=True)[1:]
-    command = typer.main.get_command(app)
-    while isinstance(command, TyperGroup):
-        command = command.commands[words.pop(0)]
-    command.make_context("rookery", words)  # Reads the command line and does nothing.
+    read_command(line)
 
 
 def test_there_are_commands():
-    assert len(commands()) > 20
+    assert len(commands(PAGE)) > 20
 
 
 def test_the_figures_are_counted():
-    source = "".join(path.read_text() for path in (ROOT / "src/rookery/observe").glob("*.py"))
-    known = set(FIGURE.findall(source))
-    named = {name.removesuffix("_total") for name in FIGURE.findall(PAGE)}
-    assert len(named) > 15
-    assert named - known == set()
+    assert len(set(FIGURE.findall(PAGE))) > 15
+    assert unknown_figures(PAGE) == set()

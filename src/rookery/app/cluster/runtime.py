@@ -309,7 +309,10 @@ class ClusterRuntime:
     def _members_changed(self) -> None:
         addresses = {record.node_id: record.address for record in self._living.values()}
         self._links.set_members(addresses)
-        self.hub.set_members({name: record.epoch for name, record in self._members.items()})
+        self.hub.set_members(
+            {name: record.epoch for name, record in self._members.items()},
+            [name for name, record in self._members.items() if record.state == "joining"],
+        )
         others = sorted(
             record.server_reference
             for record in self._living.values()

@@ -8,7 +8,7 @@ it, told it. ``Broker.forwarded`` is the last turn of which that is so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.committer import Waiter
@@ -103,11 +103,11 @@ class Hub(PeerEvents, Waiter):
             self.nodes[node_id] = node
         return node
 
-    def set_members(self, epochs: Mapping[str, int]) -> None:
+    def set_members(self, epochs: Mapping[str, int], joining: Collection[str] = ()) -> None:
         """Say whose sessions are their own: the nodes whose cells nobody has adopted, and their epochs.
 
         A node stops being a member when another has all its sessions, not before. Until this is
-        called for the first time those that have a link are members.
+        called for the first time those that have a link are members. Those that are ``joining`` serve nobody yet.
         """
         self._members_known = True
         node_ids = {
@@ -122,8 +122,9 @@ class Hub(PeerEvents, Waiter):
         changed = False
         for node in self.nodes.values():
             member = node.node_id in node_ids
-            changed |= node.member != member
+            changed |= node.member != member or node.joining != (node.node_id in joining)
             node.member = member
+            node.joining = node.node_id in joining
         if changed:
             self.broker.read_clock()
             self.claims.members_changed()

@@ -69,6 +69,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.link: PeerLink | None = None
         self.refuses: bool = False
         """Whether we end the link: nothing that came by it and is not done yet must seem to be."""
+        self.joining: bool = False
+        """Whether it serves nobody yet: it will be told all before it does."""
         self.member: bool = False
         """Whether it may have sessions that nobody has adopted."""
         self.synced: bool = False

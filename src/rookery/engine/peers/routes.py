@@ -54,7 +54,8 @@ class Routes:
 
     def can_be_known(self, client: ClientLink) -> bool:
         """Whether all members have been told our routes; else the link is asked to go on when that may be so."""
-        if all(node.told_all for node in self._hub.nodes.values() if node.member):
+        members = [node for node in self._hub.nodes.values() if node.member]
+        if all(node.told_all or node.joining for node in members):
             return True
         self._stalled.append(client)
         return False

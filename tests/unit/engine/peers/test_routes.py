@@ -176,6 +176,12 @@ class TestASubackWhileAMemberHasNoLink:
         assert cluster.taken(client) == ["SUBACK 0x01"]
         assert hub_of(cluster.engines["b"]).nodes["a"].routes.keys() == {"t"}
 
+    def test_does_not_wait_for_one_that_serves_nobody_yet(self):
+        cluster = Cluster("a", "b")
+        client = self.subscribe(cluster)
+        hub_of(cluster.engines["a"]).set_members({"a": 1, "b": 1}, ["b"])
+        assert cluster.taken(client) == ["SUBACK 0x01"]
+
     def test_waits_no_longer_for_one_that_is_none_any_more(self):
         cluster = Cluster("a", "b")
         client = self.subscribe(cluster)
