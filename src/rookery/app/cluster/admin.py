@@ -67,8 +67,8 @@ class ClusterDesk:
         runtime = self._runtime
         if runtime.broker.other_server is None:
             raise ClusterRefusal("there is no other node that clients could go to")
-        runtime.broker.closed_for = EVACUATED
-        sent = await self._send_away(runtime.broker.registry.attached)
+        runtime.let_nobody_in(EVACUATED)
+        sent = await self._send_away(runtime.clients_here())
         return {"node_id": runtime.node_id, "clients_sent_away": sent}
 
     async def _rebalance(self) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class ClusterRuntime:
         self._ground = Ground(config, directory, clock, self, keeper)
         self._members: dict[str, CellRecord] = {}
         """The cells whose sessions are with their own node, or not yet with another."""
+        self._emptied_for = ""
+        """Why clients are let in no more though the node could serve them; empty while they are."""
         self._living: dict[str, CellRecord] = {}
         self.broker: Broker
         self.hub: Hub
@@ -183,6 +185,15 @@ class ClusterRuntime:
         self._ground.lease.tell(state="leaving")
         self._begin_anew("", 0.0)
 
+    def let_nobody_in(self, reason: str) -> None:
+        """Let no client in any more, whatever becomes of the lease."""
+        self._emptied_for = reason
+        self.broker.closed_for = reason
+
+    def clients_here(self) -> int:
+        """How many clients there are that can be sent away: of our sessions, and of those elsewhere."""
+        return self.broker.registry.attached + self.hub.relays.count
+
     def is_reached(self, node_id: str) -> bool:
         """Whether a node is this one, or there is a link to it."""
         return node_id == self.node_id or self.hub.is_linked(node_id)
@@ -259,11 +270,11 @@ class ClusterRuntime:
         broker = self.broker if hasattr(self, "broker") else None
         if broker is not None:
             broker.closed_for = reason
-            broker.send_away(broker.registry.attached)
+            broker.send_away(self.clients_here())
 
     def _open(self) -> None:
         if self._ground.lease.valid(self._clock.monotonic()):
-            self.broker.closed_for = ""
+            self.broker.closed_for = self._emptied_for
 
     # --- The others -----------------------------------------------------------------------------
 

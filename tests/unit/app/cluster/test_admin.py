@@ -24,6 +24,7 @@ class FakeRuntime:
         self.elsewhere = [0]
         self.hub = SimpleNamespace(clients_elsewhere=lambda: self.elsewhere)
         self.left = False
+        self.relayed = 0
         self.dead: set[str] = set()
 
     def records(self) -> list[Any]:
@@ -34,6 +35,12 @@ class FakeRuntime:
 
     def is_living(self, name: str) -> bool:
         return name not in self.dead
+
+    def let_nobody_in(self, reason: str) -> None:
+        self.broker.closed_for = reason
+
+    def clients_here(self) -> int:
+        return self.broker.registry.attached + self.relayed
 
     def leave(self) -> None:
         self.left = True

@@ -114,6 +114,22 @@ class TestTheLease:
         assert runtime.check()[0]
         engine.connect("c")
 
+    def test_had_again_opens_no_node_that_is_being_emptied(self, runtime, engine):
+        runtime.let_nobody_in("it is being emptied")
+        assert runtime.check() == (False, "it is being emptied")
+        runtime.lease_lost()
+        assert runtime.check() == (False, NO_LEASE)
+        runtime.lease_regained()
+        assert runtime.check() == (False, "it is being emptied")
+
+    def test_lost_sends_those_away_as_well_whose_sessions_are_elsewhere(self, runtime, engine):
+        engine.connect("c")
+        runtime.hub.relays = SimpleNamespace(count=2)
+        asked = []
+        engine.broker.send_away = asked.append
+        runtime.lease_lost()
+        assert asked == [3]
+
     def test_of_no_use_to_a_node_that_has_not_joined_yet(self, runtime, engine):
         runtime.ready = False
         engine.broker.closed_for = "joining"
