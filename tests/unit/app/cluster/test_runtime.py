@@ -11,7 +11,9 @@ from rookery.cluster.cells import CellRecord
 from rookery.config.models import Config
 from rookery.engine.peers.hub import Hub
 from tests.support.engine import Engine, said
-from tests.support.peers import FakeLink
+from tests.support.peers import Cluster, FakeLink, hub_of
+
+LASTING = {"session_expiry_interval": 3_600, "clean_start": False}
 
 
 class FakeLease:
@@ -123,12 +125,14 @@ class TestTheLease:
         assert runtime.check() == (False, "it is being emptied")
 
     def test_lost_sends_those_away_as_well_whose_sessions_are_elsewhere(self, runtime, engine):
-        engine.connect("c")
-        runtime.hub.relays = SimpleNamespace(count=2)
-        asked = []
-        engine.broker.send_away = asked.append
+        cluster = Cluster("a", "b")
+        cluster.connect("b", "c", **LASTING)
+        peers = [cluster.connect("a", "c", clean_start=False), cluster.connect("a", "d")]
+        runtime.broker = cluster.engines["a"].broker
+        runtime.hub = hub_of(cluster.engines["a"])
+        assert runtime.hub.relays.count == 1
         runtime.lease_lost()
-        assert asked == [3]
+        assert [cluster.taken(peer) for peer in peers] == [["DISCONNECT 0x89"]] * 2
 
     def test_of_no_use_to_a_node_that_has_not_joined_yet(self, runtime, engine):
         runtime.ready = False
