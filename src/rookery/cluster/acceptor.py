@@ -5,9 +5,12 @@ from typing import Any, Final
 
 import grpc
 
+from rookery.actors.clock import new_challenge
 from rookery.cluster.addresses import BadAddress, split_address
 from rookery.cluster.dialler import HANDSHAKE_SECONDS, NewStream
+from rookery.cluster.door import Door
 from rookery.cluster.handshake import Identity, check_hello, check_proof, proof
+from rookery.cluster.opening import TICKET_BYTES, Opening, Tickets
 from rookery.cluster.peers import Peers
 from rookery.cluster.problems import Problems
 from rookery.cluster.proto.cluster_pb2 import Accepted, Frame, Hello, StatusReply, StatusRequest
@@ -33,6 +36,8 @@ class Acceptor(ClusterServicer):
         problems: Problems,
         new_stream: NewStream,
         status: StatusDesk,
+        tickets: Tickets,
+        door: Door,
     ) -> None:
         self._identity = identity
         self._security = security
@@ -40,6 +45,8 @@ class Acceptor(ClusterServicer):
         self._problems = problems
         self._new_stream = new_stream
         self._status = status
+        self._tickets = tickets
+        self._door = door
         self._handshakes = 0
 
     async def Frames(self, request_iterator: object, context: AcceptedCall) -> None:  # noqa: N802
@@ -91,15 +98,15 @@ class Acceptor(ClusterServicer):
                 stream = self._new_stream(hello, hello.stream, wire)
                 self._peers.enter(stream)
                 mac = proof(secret, "acceptor", hello, own)
-                await wire.write(Frame(accepted=Accepted(mac=mac)))
+                stream.attach(await self._connection(wire, mac))
                 accepted = True
         except Refusal as refusal:
-            self._met(hello, context.peer(), refusal, "cluster_peer_refused")
+            self._met(hello, context, refusal, "cluster_peer_refused")
             raise
         except WireBroken as broken:
             said = refusal_in(broken.text)
             if said is not None:
-                self._met(hello, context.peer(), said, "cluster_link_refused")
+                self._met(hello, context, said, "cluster_link_refused")
             raise
         finally:
             self._handshakes -= 1
@@ -107,6 +114,16 @@ class Acceptor(ClusterServicer):
                 stream.end("the handshake was not completed")
         self._problems.over(f"from {hello.node_id}")
         return stream
+
+    async def _connection(self, wire: Wire, mac: bytes) -> Opening:
+        """Accept, and wait for the connection that is for the frames."""
+        ticket = new_challenge()[:TICKET_BYTES]
+        waiting = self._tickets.expect(ticket)
+        try:
+            await wire.write(Frame(accepted=Accepted(mac=mac, ticket=ticket)))
+            return await waiting
+        finally:
+            waiting.cancel()
 
     def _check_order(self, node_id: str) -> None:
         if node_id > self._identity.node_id:
@@ -128,8 +145,9 @@ class Acceptor(ClusterServicer):
                 raise Refusal(Reason.NOT_EXPECTED, str(fault)) from None
         check_certificate(context.auth_context(), wanted, node_id)
 
-    def _met(self, hello: Hello, address: str, refusal: Refusal, event: str) -> None:
+    def _met(self, hello: Hello, context: AcceptedCall, refusal: Refusal, event: str) -> None:
         peer = shown(hello.node_id)
+        address = self._door.address_of(context.peer())
         text = f"no link with node {peer} from {address.rpartition(':')[0]}: {refusal.detail}"
         self._problems.met(
             f"from {peer}", text, refusal.reason, peer=peer, address=address, event=event

@@ -4,9 +4,10 @@ from typing import Final
 
 import grpc
 
-from rookery.cluster.framing import MESSAGE_BYTES_MAX
 from rookery.cluster.security import Credentials
 
+MESSAGE_BYTES_MAX: Final = 1024 * 1024
+"""Much more than any message of the handshake or a status has."""
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),

@@ -8,6 +8,7 @@ from rookery.actors.clock import chance
 from rookery.actors.tasks import Tasks
 from rookery.cluster.channels import open_channel
 from rookery.cluster.handshake import Identity, check_hello, check_proof, proof
+from rookery.cluster.opening import dial_frames
 from rookery.cluster.peers import Peers
 from rookery.cluster.problems import Problems
 from rookery.cluster.proto.cluster_pb2 import Frame, Hello, Proof, Refused
@@ -88,7 +89,11 @@ class Dialler:
             call = ClusterStub(channel).Frames()
             try:
                 async with asyncio.timeout(HANDSHAKE_SECONDS):
-                    stream = await self._shake_hands(DialledWire(call), node_id)
+                    stream, ticket = await self._shake_hands(DialledWire(call), node_id)
+                    context = None if self._credentials is None else self._credentials.dialling()
+                    stream.attach(
+                        await dial_frames(address, ticket, self._security.secret, context, name)
+                    )
                 self._peers.open(stream)
                 await stream.run()
             finally:
@@ -113,14 +118,14 @@ class Dialler:
             if stream is not None:
                 stream.end("the connection was lost")
             await channel.close()
-        return stream is not None
+        return stream is not None and stream.opened
 
     def _met(self, node_id: str, address: str, text: str, reason: str, event: str) -> None:
         full = f"no link to node {node_id} at {address}: {text}"
         self._problems.met(node_id, full, reason, peer=node_id, address=address, event=event)
 
-    async def _shake_hands(self, wire: Wire, node_id: str) -> Stream:
-        """Find out whether both want the link, which then has its place among the peers."""
+    async def _shake_hands(self, wire: Wire, node_id: str) -> tuple[Stream, bytes]:
+        """Find out whether both want the link, which then has its place among the peers; and the ticket."""
         self._streams += 1
         own = self._identity.hello(self._streams)
         await wire.write(Frame(hello=own))
@@ -143,4 +148,4 @@ class Dialler:
         except Refusal as refusal:
             await wire.write(Frame(refused=Refused(reason=refusal.reason, detail=refusal.detail)))
             raise
-        return stream
+        return stream, answer.accepted.ticket

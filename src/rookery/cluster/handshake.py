@@ -13,7 +13,7 @@ from rookery.actors.clock import new_challenge
 from rookery.cluster.proto.cluster_pb2 import Hello
 from rookery.cluster.refusals import Reason, Refusal, shown
 
-PROTOCOL_MAJOR: Final = 1
+PROTOCOL_MAJOR: Final = 2
 PROTOCOL_MINOR: Final = 0
 CHALLENGE_BYTES_MIN: Final = 32
 NAME_BYTES_MAX: Final = 255

@@ -1,11 +1,12 @@
-"""The links of this node to all others: one gRPC stream per pair, which comes up again by itself.
+"""The links of this node to all others: one per pair, which comes up again by itself.
 
 The node of the lower id dials, so that two never have two. ``dialler.py`` and ``acceptor.py`` are the two sides,
-``handshake.py`` says when they want each other, ``stream.py`` carries the frames, and ``peers.py`` keeps
-what the engine is told in order.
+``handshake.py`` says when they want each other, ``door.py`` is the port, ``opening.py`` makes the connection,
+``stream.py`` carries the frames, and ``peers.py`` keeps what the engine is told in order.
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 
 import grpc
@@ -18,7 +19,9 @@ from rookery.cluster.acceptor import Acceptor
 from rookery.cluster.addresses import join_address, split_address
 from rookery.cluster.channels import SERVER_OPTIONS
 from rookery.cluster.dialler import Dialler
+from rookery.cluster.door import LOCAL, Door
 from rookery.cluster.handshake import Identity
+from rookery.cluster.opening import Tickets
 from rookery.cluster.peers import Peers
 from rookery.cluster.problems import Problems
 from rookery.cluster.proto.cluster_pb2 import Hello
@@ -59,8 +62,18 @@ class Links:
             identity, security, self._peers, self._problems, self._new_stream, self._tasks
         )
         desk = StatusDesk(identity, security, self._peers, self._problems, facts, self._clock)
+        self._credentials: Credentials | None = None
+        tickets = Tickets(security.secret)
+        self._door = Door(tickets, self._accepting, self._tasks)
         self._acceptor = Acceptor(
-            identity, security, self._peers, self._problems, self._new_stream, desk
+            identity,
+            security,
+            self._peers,
+            self._problems,
+            self._new_stream,
+            desk,
+            tickets,
+            self._door,
         )
         self._server: grpc.aio.Server | None = None
         self.address = bind
@@ -77,18 +90,22 @@ class Links:
             pem = await asyncio.to_thread(read_pem, self._security.tls)
             credentials = Credentials(self._security.tls, pem)
             self._tasks.start("cluster certificates", credentials.keep_fresh())
+        self._credentials = credentials
         self._dialler.start(credentials)
         server = grpc.aio.server(options=SERVER_OPTIONS)
         add_ClusterServicer_to_server(self._acceptor, server)
+        host, port = split_address(self._bind)
         try:
+            local = f"{LOCAL}:0"
             if credentials is None:
-                port = server.add_insecure_port(self._bind)
+                grpc_port = server.add_insecure_port(local)
             else:
-                port = server.add_secure_port(self._bind, credentials.server())
-        except RuntimeError as error:
+                grpc_port = server.add_secure_port(local, credentials.server())
+            port = await self._door.start(host, port, grpc_port)
+        except (RuntimeError, OSError) as error:
             await self._tasks.stop()
             raise LinkFault(f"cannot listen for other nodes at {self._bind}: {error}") from None
-        self.address = join_address(split_address(self._bind)[0], port)
+        self.address = join_address(host, port)
         self._server = server
         await server.start()
 
@@ -109,10 +126,14 @@ class Links:
         """End all links, and listen no more."""
         self._peers.end_all("this node stops")
         self._peers.set_members({})
+        await self._door.stop()
         await self._tasks.stop()
         if self._server is not None:
             await self._server.stop(grace=None)
             self._server = None
+
+    def _accepting(self) -> ssl.SSLContext | None:
+        return None if self._credentials is None else self._credentials.accepting()
 
     def _new_stream(self, hello: Hello, number: int, wire: Wire) -> Stream:
         return Stream(

@@ -71,6 +71,10 @@ class Pem:
     certificate: bytes
     private_key: bytes = field(repr=False)
     ca: bytes
+    dialling: ssl.SSLContext = field(repr=False, compare=False)
+    """For connections to other nodes."""
+    accepting: ssl.SSLContext = field(repr=False, compare=False)
+    """For those from them."""
 
 
 def read_pem(tls: LinkTls) -> Pem:
@@ -79,7 +83,20 @@ def read_pem(tls: LinkTls) -> Pem:
     Raises:
         LinkFault: they cannot be used.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    dialling = _context(tls, ssl.PROTOCOL_TLS_CLIENT)
+    accepting = _context(tls, ssl.PROTOCOL_TLS_SERVER)
+    accepting.verify_mode = ssl.CERT_REQUIRED
+    return Pem(
+        tls.certificate.read_bytes(),
+        tls.private_key.read_bytes(),
+        tls.ca.read_bytes(),
+        dialling,
+        accepting,
+    )
+
+
+def _context(tls: LinkTls, side: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(side)
     try:
         context.load_verify_locations(tls.ca)
     except (OSError, ssl.SSLError) as error:
@@ -92,11 +109,11 @@ def read_pem(tls: LinkTls) -> Pem:
             f"{tls.certificate} with {tls.private_key} cannot be used as the certificate and the "
             f"(unencrypted) private key of this node: {error}"
         ) from None
-    return Pem(tls.certificate.read_bytes(), tls.private_key.read_bytes(), tls.ca.read_bytes())
+    return context
 
 
 class Credentials:
-    """The credentials of gRPC, of files that may be renewed while the node runs."""
+    """The credentials of gRPC and of connections, of files that may be renewed while the node runs."""
 
     def __init__(self, tls: LinkTls, pem: Pem) -> None:
         self._tls = tls
@@ -113,6 +130,14 @@ class Credentials:
         return grpc.ssl_channel_credentials(
             self._pem.ca, self._pem.private_key, self._pem.certificate
         )
+
+    def dialling(self) -> ssl.SSLContext:
+        """Of a connection to another node."""
+        return self._pem.dialling
+
+    def accepting(self) -> ssl.SSLContext:
+        """Of a connection from another node."""
+        return self._pem.accepting
 
     async def keep_fresh(self) -> None:
         """Look at the files now and then. What cannot be used is told of, and the last good stays."""

@@ -1,7 +1,6 @@
-"""One open stream to a peer: what the engine sends and receives by it, and signs of life.
+"""One open link to a peer: what the engine sends and receives by it, and signs of life.
 
-``send`` puts a frame into a queue, and the writer takes what waits there whenever gRPC has room for a message. The
-pulse sends a beat when nothing else was sent for half a second, and ends the stream when nothing was heard for a
+The pulse sends a beat when nothing else was sent for half a second, and ends the link when nothing was heard for a
 second and a half: that finds what no reset tells of, a peer that was stopped, a cable, a network that lets
 through one direction only.
 """
@@ -13,8 +12,8 @@ from typing import Final
 import structlog
 
 from rookery.actors.tasks import Tasks
-from rookery.cluster.framing import BadFraming, Incoming, Outgoing
-from rookery.cluster.proto.cluster_pb2 import Beat, Frame
+from rookery.cluster.framing import BEAT, BadFraming, Incoming, farewell, head_of
+from rookery.cluster.opening import Opening
 from rookery.cluster.refusals import shown
 from rookery.cluster.wire import Wire, WireBroken
 from rookery.ports import Clock, PeerEvents
@@ -24,11 +23,13 @@ log: Final = structlog.get_logger("rookery.cluster")
 BEAT_SECONDS: Final = 0.5
 SILENT_SECONDS: Final = 1.5
 PULSE_SECONDS: Final = 0.125
+CLOSE_SECONDS_MAX: Final = 1.0
+"""How long a peer may take to hear that the link ends."""
 UNSENT_BYTES_MAX: Final = 512 * 1024 * 1024
 """The engine stops far below; this is what keeps a peer that takes nothing from costing the node its memory."""
 
 
-class Stream:
+class Stream(asyncio.Protocol):
     """A ``PeerLink``: it is the engine's from ``open`` on, until ``ended`` was called with the reason."""
 
     def __init__(
@@ -41,6 +42,7 @@ class Stream:
         clock: Clock,
         ended: Callable[["Stream", str], None],
     ) -> None:
+        """``wire`` is the call in which the nodes have shaken hands: its end is that of the link."""
         self.node_id = node_id
         self.boot = boot
         self.number = number
@@ -54,12 +56,12 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(self._failed)
         self._over = asyncio.Event()
-        self._waiting = asyncio.Event()
-        """Whether the writer has something to do."""
-        self._outgoing = Outgoing()
+        self._gone = asyncio.Event()
+        """Whether nothing is left of the connection."""
+        self._transport: asyncio.Transport | None = None
         self._incoming = Incoming()
-        self._unsent_bytes = 0
-        self._writing = False
+        self._early = b""
+        """What came before there was anybody to take it."""
         self._wrote_at = self.since
         self._heard = False
         self._silent_seconds = 0.0
@@ -67,22 +69,28 @@ class Stream:
 
     @property
     def unsent_bytes(self) -> int:
-        """What was given to ``send`` and gRPC has not taken yet."""
-        return self._unsent_bytes
+        """What was given to ``send`` and the system has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     @property
     def silent_seconds(self) -> float:
         """For how long nothing was heard."""
         return 0.0 if self._heard else self._silent_seconds
 
+    def attach(self, opening: Opening) -> None:
+        """Take the connection over which frames go, before the link is the engine's. Raises ``WireBroken``."""
+        self._early = opening.hand_over(self)
+        self._transport = opening.transport
+        self._transport.write(BEAT)
+
     def send(self, frame: bytes) -> None:
         """Send a frame, without waiting. What is sent by a link that ended goes nowhere."""
-        if self._closing:
+        transport = self._transport
+        if self._closing or transport is None:
             return
-        self._outgoing.put(frame)
-        self._unsent_bytes += len(frame)
-        self._waiting.set()
-        if self._unsent_bytes > UNSENT_BYTES_MAX:
+        transport.writelines((head_of(frame), frame))
+        self._wrote_at = self._clock.monotonic()
+        if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             self.close(f"{UNSENT_BYTES_MAX} bytes wait for the peer to take them")
 
     def close(self, reason: str) -> None:
@@ -93,51 +101,68 @@ class Stream:
 
     async def run(self) -> None:
         """Carry frames until the end."""
-        self._tasks.start("cluster reader", self._read())
-        self._tasks.start("cluster writer", self._write())
+        self._tasks.start("cluster call", self._watch_call())
         self._tasks.start("cluster pulse", self._pulse())
         try:
+            if self._early:
+                self.data_received(self._early)
             await self._over.wait()
         finally:
             await self._tasks.stop()
+            await self._be_gone()
 
     def end(self, reason: str) -> None:
         """It is over now; the first reason counts."""
         if self.end_reason is None:
             self.end_reason = reason
             self._closing = True
+            self._say_farewell(reason)
             self._over.set()
             self._ended(self, reason)
 
-    async def _read(self) -> None:
-        incoming, events, node_id = self._incoming, self._events, self.node_id
+    def data_received(self, data: bytes) -> None:
+        """Tell the engine of the frames that are complete now."""
+        self._heard = True
         try:
-            while not self._closing:
-                frame = await self._wire.read()
-                self._heard = True
-                frames = incoming.add(frame.data)
-                if frames and not self._closing:
-                    events.peer_frames(node_id, frames)
-        except WireBroken as broken:
-            self.end(shown(broken.text))
+            frames = self._incoming.add(data)
         except BadFraming as fault:
             self.end(f"bad frames: {fault}")
+            return
+        if frames and not self._closing:
+            self._events.peer_frames(self.node_id, frames)
+        if self._incoming.farewell is not None:
+            self.end(shown(self._incoming.farewell))
 
-    async def _write(self) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone; by our own fault, where it is no error of the system."""
+        if exc is not None and not isinstance(exc, OSError):
+            self._failed("cluster connection", exc)
+        self._gone.set()
+        self.end("the connection was lost" if exc is None else f"the connection was lost: {exc}")
+
+    def _say_farewell(self, reason: str) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size():
+            transport.abort()  # Who does not take what came before would not hear it.
+        else:
+            transport.write(farewell(reason))
+            transport.close()
+
+    async def _be_gone(self) -> None:
+        if self._transport is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                await self._gone.wait()
+        except TimeoutError:
+            self._transport.abort()
+
+    async def _watch_call(self) -> None:
         try:
             while not self._closing:
-                await self._waiting.wait()
-                frame, taken = Frame(beat=Beat()), 0
-                if self._outgoing:
-                    message, taken = self._outgoing.take()
-                    frame = Frame(data=message)
-                if not self._outgoing:
-                    self._waiting.clear()
-                self._writing = True
-                await self._wire.write(frame)
-                self._writing = False
-                self._wrote_at = self._clock.monotonic()
-                self._unsent_bytes -= taken
+                await self._wire.read()
         except WireBroken as broken:
             self.end(shown(broken.text))
 
@@ -153,8 +178,13 @@ class Stream:
             self._heard = False
             if self._silent_seconds >= SILENT_SECONDS:
                 self.end(f"nothing was heard for {SILENT_SECONDS} seconds")
-            elif not self._writing and now - self._wrote_at >= BEAT_SECONDS - PULSE_SECONDS:
-                self._waiting.set()
+            elif not self.unsent_bytes and now - self._wrote_at >= BEAT_SECONDS - PULSE_SECONDS:
+                self._beat(now)
+
+    def _beat(self, now: float) -> None:
+        if self._transport is not None and not self._closing:
+            self._transport.write(BEAT)
+            self._wrote_at = now
 
     def _failed(self, task: str, error: BaseException) -> None:
         log.error("cluster_link_failed", peer=self.node_id, task=task, exc_info=error)

@@ -7,6 +7,7 @@ import pytest
 from rookery.cluster import acceptor, handshake
 from rookery.cluster.channels import open_channel
 from rookery.cluster.handshake import Identity
+from rookery.cluster.opening import Opening, dial_frames
 from rookery.cluster.proto.cluster_pb2 import Frame, Proof, Refused
 from rookery.cluster.proto.cluster_pb2_grpc import ClusterStub
 from rookery.cluster.wire import AcceptedWire, WireBroken
@@ -18,12 +19,12 @@ def test_another_major_version_of_the_protocol_is_refused(monkeypatch: pytest.Mo
         node = LinkNode("n2")
         async with nodes(node) as addresses:
             node.links.set_members({"n1": "127.0.0.1:1"})
-            monkeypatch.setattr(handshake, "PROTOCOL_MAJOR", 2)
-            hello = STRANGER.hello(1)
             monkeypatch.setattr(handshake, "PROTOCOL_MAJOR", 1)
+            hello = STRANGER.hello(1)
+            monkeypatch.setattr(handshake, "PROTOCOL_MAJOR", 2)
             text = await said_to(addresses["n2"], Frame(hello=hello))
             assert text.startswith("other_protocol: ")
-            await node.problem("speaks protocol 1, node n1 (version 9) speaks 2")
+            await node.problem("speaks protocol 2, node n1 (version 9) speaks 1")
 
     run(work())
 
@@ -61,10 +62,11 @@ def test_a_recorded_handshake_is_worth_nothing_the_next_time():
             mac = handshake.proof(SECRET.secret, "dialler", hello, answer)
             recorded = (Frame(hello=hello), Frame(proof=Proof(mac=mac)))
             await call.write(recorded[1])
-            assert (await call.read()).HasField("accepted")
+            connection = await connected(addresses["n2"], await call.read())
             await node.told.said("up n1 b9")
             await channel.close()
             await node.told.said("down n1")
+            connection.transport.close()
             assert (await said_to(addresses["n2"], *recorded)).startswith("wrong_secret: ")
             assert node.told.events == []
 
@@ -76,7 +78,7 @@ def test_what_is_no_handshake_is_refused():
         node = LinkNode("n2")
         async with nodes(node) as addresses:
             node.links.set_members({"n1": "127.0.0.1:1"})
-            refused = await said_to(addresses["n2"], Frame(data=b"frames at once"))
+            refused = await said_to(addresses["n2"], Frame(proof=Proof(mac=b"at once")))
             assert refused.startswith("malformed: ")
             higher = Identity("test", "n9", "b1", "1").hello(1)
             refused = await said_to(addresses["n2"], Frame(hello=higher))
@@ -93,7 +95,7 @@ def test_what_the_dialler_does_not_like_is_known_here_too():
             node.links.set_members({"n1": "127.0.0.1:1"})
             refused = Frame(refused=Refused(reason="not_expected", detail="it is not as I\nwanted"))
             await said_to(addresses["n2"], Frame(hello=STRANGER.hello(1)), refused)
-            await node.problem("no link with node n1 from ipv4:127.0.0.1: it is not as I?wanted")
+            await node.problem("no link with node n1 from 127.0.0.1: it is not as I?wanted")
 
     run(work())
 
@@ -154,6 +156,13 @@ def test_so_many_may_try_at_a_time(monkeypatch: pytest.MonkeyPatch):
     run(work())
 
 
+async def connected(address: str, answer: object) -> Opening:
+    """The connection for frames, to a node that accepted."""
+    assert isinstance(answer, Frame)
+    assert answer.HasField("accepted")
+    return await dial_frames(address, answer.accepted.ticket, SECRET.secret, None, None)
+
+
 OpenStream = Callable[[int], Awaitable[None]]
 
 
@@ -161,6 +170,7 @@ OpenStream = Callable[[int], Awaitable[None]]
 async def open_streams(address: str) -> AsyncIterator[OpenStream]:
     """Opens streams of these numbers as node n1 does, each by a connection of its own."""
     channels: list[grpc.aio.Channel] = []
+    connections: list[Opening] = []
 
     async def open_stream(number: int) -> None:
         channels.append(open_channel(address, None))
@@ -170,12 +180,12 @@ async def open_streams(address: str) -> AsyncIterator[OpenStream]:
         answer = (await call.read()).hello
         mac = handshake.proof(SECRET.secret, "dialler", hello, answer)
         await call.write(Frame(proof=Proof(mac=mac)))
-        accepted = await call.read()
-        assert isinstance(accepted, Frame)
-        assert accepted.HasField("accepted")
+        connections.append(await connected(address, await call.read()))
 
     try:
         yield open_stream
     finally:
+        for connection in connections:
+            connection.transport.close()
         for channel in channels:
             await channel.close()

@@ -8,7 +8,7 @@ import pytest
 
 from rookery.cluster import dialler
 from rookery.cluster.handshake import Identity, proof
-from rookery.cluster.proto.cluster_pb2 import Accepted, Beat, Frame
+from rookery.cluster.proto.cluster_pb2 import Accepted, Frame
 from rookery.cluster.proto.cluster_pb2_grpc import ClusterServicer, add_ClusterServicer_to_server
 from rookery.cluster.stream import Stream
 from tests.support.links import SECRET, LinkNode, nodes, run
@@ -67,7 +67,7 @@ def test_an_acceptor_without_the_secret_is_refused_and_hears_why():
 
 def test_an_acceptor_that_does_not_accept_is_refused():
     async def answer(context: Any, hello: Frame, own: Frame) -> None:
-        await context.write(Frame(beat=Beat()))
+        await context.write(own)
         await context.read()
 
     async def work() -> None:
@@ -140,21 +140,30 @@ def test_a_cancellation_that_nobody_asked_for_is_not_the_end(monkeypatch: pytest
 def test_a_new_address_is_tried_at_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(dialler, "PAUSE_SECONDS_MIN", 60.0)
 
-    async def answer(context: Any, hello: Frame, own: Frame) -> None:
-        await context.read()
-        mac = proof(SECRET.secret, "acceptor", hello.hello, own.hello)
-        await context.write(Frame(accepted=Accepted(mac=mac)))
-        await context.read()
-
     async def work() -> None:
-        async with dialled(answer) as (node, _):
-            await node.told.said("up n2 b7")
-            right = node.links._peers.members
+        node, other = LinkNode("n1"), LinkNode("n2")
+        async with nodes(node, other) as right:
+            await node.told.said("up n2 b1")
             node.links.set_members({"n2": "127.0.0.1:1"})
             node.told.links["n2"].close("to dial again")
             await node.problem("no link to node n2 at 127.0.0.1:1")
             node.links.set_members(right)
-            await node.told.said("up n2 b7")
+            await node.told.said("up n2 b1")
             assert node.links.problems() == []
+
+    run(work())
+
+
+def test_an_acceptor_that_takes_no_connection_is_unreachable():
+    async def answer(context: Any, hello: Frame, own: Frame) -> None:
+        await context.read()
+        mac = proof(SECRET.secret, "acceptor", hello.hello, own.hello)
+        await context.write(Frame(accepted=Accepted(mac=mac, ticket=bytes(16))))
+        await context.read()
+
+    async def work() -> None:
+        async with dialled(answer) as (node, _):  # It is gRPC alone that listens there.
+            await node.problem("it does not answer as a node does")
+            assert node.told.events == []
 
     run(work())

@@ -1,70 +1,57 @@
+import random
+
 import pytest
 
 from rookery.cluster import framing
-from rookery.cluster.framing import BadFraming, Incoming, Outgoing
+from rookery.cluster.framing import BEAT, BadFraming, Incoming, farewell, head_of
 
 
-def messages(outgoing: Outgoing) -> list[bytes]:
-    taken = []
-    while outgoing:
-        message, size = outgoing.take()
-        assert size <= len(message) <= framing.MESSAGE_BYTES_MAX
-        taken.append(message)
-    return taken
+def written(*frames: bytes) -> bytes:
+    return b"".join(head_of(frame) + frame for frame in frames)
 
 
-def test_small_frames_share_a_message_and_stay_apart():
-    outgoing = Outgoing()
+def test_frames_come_out_as_they_went_in():
     frames = [b"", b"a", b"bc" * 100]
-    for frame in frames:
-        outgoing.put(frame)
-    [message] = messages(outgoing)
-    assert Incoming().add(message) == frames
+    assert Incoming().add(written(*frames)) == frames
 
 
-def test_a_message_is_filled_up_to_its_limit():
-    outgoing = Outgoing()
-    half = bytes(framing.JOINED_BYTES_MAX // 2)
-    for _ in range(3):
-        outgoing.put(half)
-    sizes = [outgoing.take()[1], outgoing.take()[1]]
-    assert sizes == [2 * len(half), len(half)]
+def test_they_do_wherever_the_bytes_are_cut():
+    chance = random.Random(7)
+    frames = [chance.randbytes(chance.choice((0, 1, 3, 4, 5, 300))) for _ in range(200)]
+    data = BEAT + written(*frames[:100]) + BEAT + written(*frames[100:]) + BEAT
+    for longest in (1, 2, 3, 7, 400, len(data)):
+        incoming = Incoming()
+        found: list[bytes] = []
+        place = 0
+        while place < len(data):
+            size = chance.randint(1, longest)
+            found += incoming.add(data[place : place + size])
+            place += size
+        assert found == frames
 
 
-def test_a_large_frame_goes_in_pieces_and_arrives_whole():
-    outgoing, incoming = Outgoing(), Incoming()
-    large = bytes(range(256)) * 10_000
-    for frame in (b"before", large, b"after"):
-        outgoing.put(frame)
-    sent = messages(outgoing)
-    assert len(sent) == 5
-    assert [frame for message in sent for frame in incoming.add(message)] == [
-        b"before",
-        large,
-        b"after",
-    ]
-
-
-@pytest.mark.parametrize("size", [-1, 0, 1])
-def test_a_piece_more_is_none_that_is_empty(size: int):
-    outgoing, incoming = Outgoing(), Incoming()
-    frame = bytes(framing.PIECE_BYTES_MAX + size)
-    outgoing.put(frame)
-    sent = messages(outgoing)
-    assert len(sent) == (2 if size > 0 else 1)
-    assert [each for message in sent for each in incoming.add(message)] == [frame]
-
-
-@pytest.mark.parametrize("message", [b"\0", b"\0\0\0\5abc", b"\xff\xff\xff\xffx"])
-def test_what_is_cut_short_is_a_fault(message: bytes):
-    with pytest.raises(BadFraming, match="cut short"):
-        Incoming().add(message)
-
-
-def test_a_frame_that_never_ends_is_a_fault(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(framing, "FRAME_BYTES_MAX", 10)
+def test_a_beat_is_no_frame_and_a_farewell_is_the_last_word():
     incoming = Incoming()
-    piece = (framing.MORE | 6).to_bytes(4, "big") + b"123456"
-    incoming.add(piece)
-    with pytest.raises(BadFraming, match="more than 10 bytes"):
-        incoming.add(piece)
+    assert incoming.add(BEAT + written(b"a")) == [b"a"]
+    assert incoming.farewell is None
+    last = farewell("it stops: ärgerlich")
+    assert incoming.add(written(b"b") + last[:9]) == [b"b"]
+    assert incoming.farewell is None
+    assert incoming.add(last[9:] + written(b"late")) == []
+    assert incoming.farewell == "it stops: ärgerlich"
+
+
+def test_a_long_farewell_is_cut():
+    incoming = Incoming()
+    incoming.add(farewell("x" * 5_000))
+    assert incoming.farewell == "x" * framing.REASON_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    "length", [framing.FRAME_BYTES_MAX + 1, framing.NO_FRAME | framing.REASON_BYTES_MAX + 1]
+)
+def test_lengths_have_limits(length: int):
+    with pytest.raises(BadFraming, match="bytes"):
+        Incoming().add(length.to_bytes(4, "big"))
+    with pytest.raises(BadFraming):
+        Incoming().add(written(b"a") + length.to_bytes(4, "big") + b"more")

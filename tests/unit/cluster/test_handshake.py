@@ -18,7 +18,7 @@ def test_two_of_one_cluster_have_nothing_against_each_other():
     ("changed", "text"),
     [
         ({"cluster": "d"}, "other_cluster: node n1 belongs to cluster c, node n2 to cluster d"),
-        ({"protocol_major": 7}, "other_protocol: .* speaks protocol 1, node n2 .* speaks 7"),
+        ({"protocol_major": 7}, "other_protocol: .* speaks protocol 2, node n2 .* speaks 7"),
         ({"node_id": "n1"}, "same_id: the address leads node n1 to itself"),
         ({"node_id": "n1", "boot": "b2"}, "same_id: two nodes have the id n1"),
         ({"node_id": ""}, "malformed: "),

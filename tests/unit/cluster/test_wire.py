@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from rookery.cluster.channels import open_channel
-from rookery.cluster.proto.cluster_pb2 import Beat, Frame
+from rookery.cluster.proto.cluster_pb2 import Frame, Refused
 from rookery.cluster.proto.cluster_pb2_grpc import (
     ClusterServicer,
     ClusterStub,
@@ -43,7 +43,7 @@ async def both_ends(
         await server.stop(None)
 
 
-BEAT = Frame(beat=Beat())
+SAID = Frame(refused=Refused(reason="x"))
 
 
 def test_frames_go_both_ways_and_the_status_is_the_text_of_the_end():
@@ -52,9 +52,9 @@ def test_frames_go_both_ways_and_the_status_is_the_text_of_the_end():
         await context.abort(grpc.StatusCode.ABORTED, "enough")
 
     async def dialled(wire: DialledWire, call: Any) -> None:
-        await wire.write(Frame(data=b"x"))
-        assert (await wire.read()).data == b"x"
-        for end in (wire.read(), wire.write(BEAT)):
+        await wire.write(SAID)
+        assert await wire.read() == SAID
+        for end in (wire.read(), wire.write(SAID)):
             with pytest.raises(WireBroken) as broken:
                 await end
         assert broken.value.text
@@ -71,7 +71,7 @@ def test_what_the_other_side_says_at_the_end_is_no_cancellation(code: grpc.Statu
         with pytest.raises(WireBroken):
             await wire.read()
         with pytest.raises(WireBroken):
-            await wire.write(BEAT)
+            await wire.write(SAID)
 
     run(both_ends(accepted, dialled))
 

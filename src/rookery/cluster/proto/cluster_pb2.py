@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#rookery/cluster/proto/cluster.proto\x12\x12rookery.cluster.v1\"\x83\x02\n\x05\x46rame\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.rookery.cluster.v1.HelloH\x00\x12*\n\x05proof\x18\x02 \x01(\x0b\x32\x19.rookery.cluster.v1.ProofH\x00\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x1c.rookery.cluster.v1.AcceptedH\x00\x12\x0e\n\x04\x64\x61ta\x18\x04 \x01(\x0cH\x00\x12(\n\x04\x62\x65\x61t\x18\x05 \x01(\x0b\x32\x18.rookery.cluster.v1.BeatH\x00\x12.\n\x07refused\x18\x06 \x01(\x0b\x32\x1b.rookery.cluster.v1.RefusedH\x00\x42\x06\n\x04\x62ody\"\x9c\x01\n\x05Hello\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62oot\x18\x03 \x01(\t\x12\x16\n\x0eprotocol_major\x18\x04 \x01(\r\x12\x16\n\x0eprotocol_minor\x18\x05 \x01(\r\x12\x10\n\x08software\x18\x06 \x01(\t\x12\x11\n\tchallenge\x18\x07 \x01(\x0c\x12\x0e\n\x06stream\x18\x08 \x01(\x04\"\x14\n\x05Proof\x12\x0b\n\x03mac\x18\x01 \x01(\x0c\"\x17\n\x08\x41\x63\x63\x65pted\x12\x0b\n\x03mac\x18\x01 \x01(\x0c\"\x06\n\x04\x42\x65\x61t\")\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"3\n\rStatusRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x11\n\tchallenge\x18\x02 \x01(\x0c\"\xb6\x02\n\x0bStatusReply\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62oot\x18\x03 \x01(\t\x12\x16\n\x0eprotocol_major\x18\x04 \x01(\r\x12\x16\n\x0eprotocol_minor\x18\x05 \x01(\r\x12\x10\n\x08software\x18\x06 \x01(\t\x12-\n\x05peers\x18\x07 \x03(\x0b\x32\x1e.rookery.cluster.v1.PeerStatus\x12\x10\n\x08problems\x18\x08 \x03(\t\x12\x39\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32*.rookery.cluster.v1.StatusReply.FactsEntry\x12\x0b\n\x03mac\x18\n \x01(\x0c\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"r\n\nPeerStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\n\n\x02up\x18\x03 \x01(\x08\x12\x0c\n\x04\x62oot\x18\x04 \x01(\t\x12\x12\n\nup_seconds\x18\x05 \x01(\x01\x12\x14\n\x0cunsent_bytes\x18\x06 \x01(\x04\x32\x9b\x01\n\x07\x43luster\x12\x42\n\x06\x46rames\x12\x19.rookery.cluster.v1.Frame\x1a\x19.rookery.cluster.v1.Frame(\x01\x30\x01\x12L\n\x06Status\x12!.rookery.cluster.v1.StatusRequest\x1a\x1f.rookery.cluster.v1.StatusReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#rookery/cluster/proto/cluster.proto\x12\x12rookery.cluster.v1\"\xd5\x01\n\x05\x46rame\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.rookery.cluster.v1.HelloH\x00\x12*\n\x05proof\x18\x02 \x01(\x0b\x32\x19.rookery.cluster.v1.ProofH\x00\x12\x30\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x1c.rookery.cluster.v1.AcceptedH\x00\x12.\n\x07refused\x18\x06 \x01(\x0b\x32\x1b.rookery.cluster.v1.RefusedH\x00\x42\x06\n\x04\x62odyJ\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06\"\x9c\x01\n\x05Hello\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62oot\x18\x03 \x01(\t\x12\x16\n\x0eprotocol_major\x18\x04 \x01(\r\x12\x16\n\x0eprotocol_minor\x18\x05 \x01(\r\x12\x10\n\x08software\x18\x06 \x01(\t\x12\x11\n\tchallenge\x18\x07 \x01(\x0c\x12\x0e\n\x06stream\x18\x08 \x01(\x04\"\x14\n\x05Proof\x12\x0b\n\x03mac\x18\x01 \x01(\x0c\"\'\n\x08\x41\x63\x63\x65pted\x12\x0b\n\x03mac\x18\x01 \x01(\x0c\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\")\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"3\n\rStatusRequest\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x11\n\tchallenge\x18\x02 \x01(\x0c\"\xb6\x02\n\x0bStatusReply\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62oot\x18\x03 \x01(\t\x12\x16\n\x0eprotocol_major\x18\x04 \x01(\r\x12\x16\n\x0eprotocol_minor\x18\x05 \x01(\r\x12\x10\n\x08software\x18\x06 \x01(\t\x12-\n\x05peers\x18\x07 \x03(\x0b\x32\x1e.rookery.cluster.v1.PeerStatus\x12\x10\n\x08problems\x18\x08 \x03(\t\x12\x39\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32*.rookery.cluster.v1.StatusReply.FactsEntry\x12\x0b\n\x03mac\x18\n \x01(\x0c\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"r\n\nPeerStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\n\n\x02up\x18\x03 \x01(\x08\x12\x0c\n\x04\x62oot\x18\x04 \x01(\t\x12\x12\n\nup_seconds\x18\x05 \x01(\x01\x12\x14\n\x0cunsent_bytes\x18\x06 \x01(\x04\x32\x9b\x01\n\x07\x43luster\x12\x42\n\x06\x46rames\x12\x19.rookery.cluster.v1.Frame\x1a\x19.rookery.cluster.v1.Frame(\x01\x30\x01\x12L\n\x06Status\x12!.rookery.cluster.v1.StatusRequest\x1a\x1f.rookery.cluster.v1.StatusReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,25 +34,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATUSREPLY_FACTSENTRY']._loaded_options = None
   _globals['_STATUSREPLY_FACTSENTRY']._serialized_options = b'8\001'
   _globals['_FRAME']._serialized_start=60
-  _globals['_FRAME']._serialized_end=319
-  _globals['_HELLO']._serialized_start=322
-  _globals['_HELLO']._serialized_end=478
-  _globals['_PROOF']._serialized_start=480
-  _globals['_PROOF']._serialized_end=500
-  _globals['_ACCEPTED']._serialized_start=502
-  _globals['_ACCEPTED']._serialized_end=525
-  _globals['_BEAT']._serialized_start=527
-  _globals['_BEAT']._serialized_end=533
-  _globals['_REFUSED']._serialized_start=535
-  _globals['_REFUSED']._serialized_end=576
-  _globals['_STATUSREQUEST']._serialized_start=578
-  _globals['_STATUSREQUEST']._serialized_end=629
-  _globals['_STATUSREPLY']._serialized_start=632
-  _globals['_STATUSREPLY']._serialized_end=942
-  _globals['_STATUSREPLY_FACTSENTRY']._serialized_start=898
-  _globals['_STATUSREPLY_FACTSENTRY']._serialized_end=942
-  _globals['_PEERSTATUS']._serialized_start=944
-  _globals['_PEERSTATUS']._serialized_end=1058
-  _globals['_CLUSTER']._serialized_start=1061
-  _globals['_CLUSTER']._serialized_end=1216
+  _globals['_FRAME']._serialized_end=273
+  _globals['_HELLO']._serialized_start=276
+  _globals['_HELLO']._serialized_end=432
+  _globals['_PROOF']._serialized_start=434
+  _globals['_PROOF']._serialized_end=454
+  _globals['_ACCEPTED']._serialized_start=456
+  _globals['_ACCEPTED']._serialized_end=495
+  _globals['_REFUSED']._serialized_start=497
+  _globals['_REFUSED']._serialized_end=538
+  _globals['_STATUSREQUEST']._serialized_start=540
+  _globals['_STATUSREQUEST']._serialized_end=591
+  _globals['_STATUSREPLY']._serialized_start=594
+  _globals['_STATUSREPLY']._serialized_end=904
+  _globals['_STATUSREPLY_FACTSENTRY']._serialized_start=860
+  _globals['_STATUSREPLY_FACTSENTRY']._serialized_end=904
+  _globals['_PEERSTATUS']._serialized_start=906
+  _globals['_PEERSTATUS']._serialized_end=1020
+  _globals['_CLUSTER']._serialized_start=1023
+  _globals['_CLUSTER']._serialized_end=1178
 # @@protoc_insertion_point(module_scope)

@@ -7,20 +7,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Frame(_message.Message):
-    __slots__ = ("hello", "proof", "accepted", "data", "beat", "refused")
+    __slots__ = ("hello", "proof", "accepted", "refused")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PROOF_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
-    DATA_FIELD_NUMBER: _ClassVar[int]
-    BEAT_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     proof: Proof
     accepted: Accepted
-    data: bytes
-    beat: Beat
     refused: Refused
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., data: _Optional[bytes] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("cluster", "node_id", "boot", "protocol_major", "protocol_minor", "software", "challenge", "stream")
@@ -49,14 +45,12 @@ class Proof(_message.Message):
     def __init__(self, mac: _Optional[bytes] = ...) -> None: ...
 
 class Accepted(_message.Message):
-    __slots__ = ("mac",)
+    __slots__ = ("mac", "ticket")
     MAC_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     mac: bytes
-    def __init__(self, mac: _Optional[bytes] = ...) -> None: ...
-
-class Beat(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    ticket: bytes
+    def __init__(self, mac: _Optional[bytes] = ..., ticket: _Optional[bytes] = ...) -> None: ...
 
 class Refused(_message.Message):
     __slots__ = ("reason", "detail")

@@ -52,7 +52,7 @@ class ClusterServicer:
     """
 
     def Frames(self, request_iterator, context):
-        """The stream between two nodes; the one with the lower id dials.
+        """The handshake of two nodes, and what holds their link; the one with the lower id dials.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
