@@ -430,14 +430,15 @@ class Publishing:
             return CUT_SHORT
         told = 0
         durable = 0
-        position = 0 if self._asleep else message.position
+        asleep = len(self._asleep) > 0
+        position = 0 if asleep else message.position
         delivery: Delivery | None = None
         for matched in matches.recipients:
             subscriber = matched.subscriber
             if subscriber.remote:
                 told += self._forward(message, matched)
                 continue
-            if self._asleep and self._is_passed_over(subscriber):
+            if asleep and self._is_passed_over(subscriber):
                 told += self._pass_over(message, subscriber.adopted_from)
                 continue
             recipient = matched
