@@ -124,11 +124,13 @@ class Committer:
         """A number that the store may not know to be taken, as no session's row has it."""
         self._next_session = max(self._next_session, number + 1)
 
-    def append(self, message: Message, targets: tuple[int, ...], share: str = "") -> int:
+    def append(
+        self, message: Message, targets: tuple[int, ...], share: str = "", heirs: bytes = b""
+    ) -> int:
         """Put a message into the log; return its position. The caller then counts the references."""
         kept_at = self.now if self.dates else None
         return self.append_entry(
-            encode_message(message, self.wall_minus_monotonic, targets, share, kept_at)
+            encode_message(message, self.wall_minus_monotonic, targets, share, kept_at, heirs)
         )
 
     def append_entry(self, entry: bytes) -> int:

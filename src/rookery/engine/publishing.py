@@ -25,7 +25,7 @@ from rookery.mqtt.packets import Publish
 from rookery.mqtt.topics import split_share
 from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
 from rookery.ports import Decision, Principal
-from rookery.records import encode_message, pack_numbers
+from rookery.records import pack_numbers
 from rookery.routing.subscriber import Matches, Recipient, Subscriber
 
 if TYPE_CHECKING:
@@ -493,18 +493,7 @@ class Publishing:
             and each.qos_max
             and not self._is_passed_over(each.subscriber)
         ]
-        committer = self._committer
-        kept_at = committer.now if committer.dates else None
-        return committer.append_entry(
-            encode_message(
-                message,
-                committer.wall_minus_monotonic,
-                NO_TARGETS,
-                "",
-                kept_at,
-                pack_numbers(sorted(heirs)),
-            )
-        )
+        return self._committer.append(message, NO_TARGETS, "", pack_numbers(sorted(heirs)))
 
     def _route_shared(self, message: Message, matches: Matches) -> int:
         told = 0

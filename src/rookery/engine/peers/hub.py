@@ -311,14 +311,20 @@ class Hub(PeerEvents, Waiter):
         node, frame = incoming.node, incoming.frame
         size = len(frame)
         broker = self.broker
+        last_head = self.receiving.last_head
         try:
             while incoming.at < size:
                 if broker.turn_is_full():
                     return False
                 at = incoming.at
-                end = item_end(frame, at)
-                incoming.at = end
-                self._take(node, frame, at, end)
+                message = last_head.message(frame, at)
+                if message is not None:
+                    incoming.at = last_head.end
+                    node.received += 1
+                    self._taken(node, last_head.kind, self.receiving.publish(node, message))
+                else:
+                    incoming.at = item_end(frame, at)
+                    self._take(node, frame, at, incoming.at)
                 if node.link is not incoming.link:
                     return True
         except (PeerFault, IndexError) as fault:
@@ -332,7 +338,10 @@ class Hub(PeerEvents, Waiter):
             node.acknowledge(u64_at(frame, at + HEADER_BYTES))
             return
         node.received += 1
-        group = self.receiving.take(node, kind, frame, at + HEADER_BYTES, end)
+        self._taken(node, kind, self.receiving.take(node, kind, frame, at + HEADER_BYTES, end))
+
+    def _taken(self, node: RemoteNode, kind: int, group: int) -> None:
+        """Note up to where we are done with what a node told, or what that waits for."""
         if kind != LIGHT:
             node.asks = True
         if group <= self.broker.committer.durable:

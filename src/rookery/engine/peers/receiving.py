@@ -11,6 +11,7 @@ from rookery.engine.peers.items import (
     CLAIMED,
     CLIENTS,
     HANDED,
+    HEADER_BYTES,
     HOLDING,
     KEPT,
     LIGHT,
@@ -23,8 +24,9 @@ from rookery.engine.peers.items import (
     text_of,
     u64_at,
 )
-from rookery.engine.peers.plain import plain_message
+from rookery.engine.peers.plain import LastHead, plain_message
 from rookery.engine.peers.remote_node import RemoteNode
+from rookery.message import Message
 from rookery.mqtt.errors import MalformedPacket
 from rookery.records import Entry, decode_message
 
@@ -37,6 +39,7 @@ class Receiving:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self.last_head = LastHead()
         self._told: dict[str, set[str]] = {}
         """By node: the filters it told since its link is up, until it has told all."""
 
@@ -50,10 +53,15 @@ class Receiving:
             message = plain_message(frame, at, end)
             if message is None:
                 return self._publish(node, self._entry(frame[at:end]))
-            broker = self._hub.broker
-            broker.stats.messages_from_peers += 1
-            return broker.publishing.receive_from_peer(message, "", node.asleep)
+            self.last_head.learn(kind, frame, at - HEADER_BYTES, message)
+            return self.publish(node, message)
         return self._take_seldom(node, kind, frame[at:end])
+
+    def publish(self, node: RemoteNode, message: Message) -> int:
+        """Publish a message that no share group is meant by; the commit group it is kept in, 0 for none."""
+        broker = self._hub.broker
+        broker.stats.messages_from_peers += 1
+        return broker.publishing.receive_from_peer(message, "", node.asleep)
 
     def _take_seldom(self, node: RemoteNode, kind: int, body: bytes) -> int:
         if kind == KEPT:

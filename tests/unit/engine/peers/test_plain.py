@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.engine.peers.items import HEADER_BYTES, PUBLISH, item_end
-from rookery.engine.peers.plain import LastItem, is_plain, plain_item, plain_message
+from rookery.engine.peers.items import HEADER_BYTES, LIGHT, PUBLISH, item_end
+from rookery.engine.peers.plain import LastHead, LastItem, is_plain, plain_head, plain_message
 from rookery.message import Message
 from rookery.mqtt.encode import topic_to_wire
 from rookery.mqtt.errors import PeerFault
@@ -15,6 +15,10 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0+#
 
 def message(topic: str, payload: bytes, qos: int, publisher: str, retain: bool = False) -> Message:
     return Message(topic, topic_to_wire(topic), payload, qos, retain, None, publisher, 0.0)
+
+
+def plain_item(kind: int, of: Message, publisher_wire: bytes) -> bytes:
+    return plain_head(kind, of, publisher_wire) + of.payload
 
 
 def fields(of: Message) -> tuple[object, ...]:
@@ -70,3 +74,43 @@ def test_a_message_for_several_nodes_is_written_once(publisher):
     assert last.of(PUBLISH, first) == data
     last.forget()
     assert last.of(PUBLISH, first) == data
+
+
+RUN = st.tuples(
+    st.sampled_from(["t", "t/u", "t"]),
+    st.sampled_from([b"", b"x", b"y", b"long"]),
+    st.integers(0, 2),
+    st.sampled_from(["one", "two"]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([LIGHT, PUBLISH]),
+)
+
+
+@given(st.lists(RUN, max_size=30))
+def test_runs_are_written_and_read_as_each_message_by_itself(told):
+    last, head = LastItem(), LastHead()
+    wires = {topic: topic_to_wire(topic) for topic in ("t", "t/u")}
+    for topic, payload, qos, publisher, retain, rich, kind in told:
+        properties = props(content_type="c") if rich else None
+        made = Message(topic, wires[topic], payload, qos, retain, properties, publisher, 0.0)
+        data = last.of(kind, made)
+        assert data == plain_item(kind, made, topic_to_wire(publisher))
+        frame, at = b"before" + data + b"behind", 6
+        end = at + len(data)
+        known = head.message(frame, at)
+        read = plain_message(frame, at + HEADER_BYTES, end)
+        if known is not None:
+            assert read is not None
+            assert (head.kind, head.end) == (kind, end)
+            assert fields(known) == fields(read) == fields(made)
+            assert head.message(frame[: end - 1], at) is None
+        elif read is not None:
+            head.learn(kind, frame, at, read)
+            again = head.message(frame, at)
+            assert again is not None
+            assert fields(again) == fields(made)
+
+
+def test_the_first_message_has_no_head_before_it():
+    assert LastHead().message(b"\0\0\0\1\x0e", 0) is None
