@@ -90,7 +90,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Up to which of them it has acknowledged."""
         self.received: int = 0
         """How many items it told us on this link."""
-        self.outstanding: deque[tuple[int, int]] = deque()
+        self.outstanding: list[tuple[int, int]] = []
         """Item and turn: what publishers wait for."""
         self.unfinished: deque[tuple[int, int]] = deque()
         """Item of its and commit group: what is not done yet, with what came behind it."""
@@ -113,7 +113,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """How many clients it has, as it last said."""
         self.asleep: set[str] = set()
         """Cells we have adopted of which it keeps messages itself: what it tells is not for their sessions."""
-        self._told: deque[Told] = deque()
+        self._told: list[Told] = []
         self._kept_told: deque[tuple[int, int]] = deque()
         """Item and position of kept messages told and not acknowledged."""
         self._fresh: deque[tuple[int, int, bytes]] = deque()
@@ -428,15 +428,20 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self._heard_at = self.hub.broker.now
         if self.slow and number >= self._slow_until:
             self.slow = False
+        # Lists: compiled code reads them many times faster than other sequences.
         told = self._told
-        while told and told[0].number <= number:
-            told.popleft()
+        count = 0
+        while count < len(told) and told[count].number <= number:
+            count += 1
+        del told[:count]
         self.finish_told(number)
         for other in self.hub.adopted_by(self):
             other.finish_told(number)
         waiting = self.outstanding
-        while waiting and waiting[0][0] <= number:
-            waiting.popleft()
+        count = 0
+        while count < len(waiting) and waiting[count][0] <= number:
+            count += 1
+        del waiting[:count]
         self.hub.note_acknowledged()
         self.pump()
 
@@ -447,7 +452,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.slow = True
         self._slow_until = self.sent
         numbers = {each.number for each in self._told}
-        left: deque[tuple[int, int]] = deque()
+        left: list[tuple[int, int]] = []
         first = 0
         for number, turn in self.outstanding:
             if number not in numbers:
@@ -501,7 +506,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
     def _keep_told(self, first: int) -> None:
         """Keep what its durable sessions are owed of what was told; the turns from ``first`` on wait for that."""
         broker = self.hub.broker
-        told, self._told = self._told, deque()
+        told, self._told = self._told, []
         group = 0
         for each in told:
             if each.durable:
