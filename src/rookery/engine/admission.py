@@ -125,15 +125,18 @@ class Admission:
         self._broker.gate.greeted(client)
         self._decide_or_wait(client, client.exchange.step(data))
 
-    def _check_open(self) -> None:
-        if self._broker.draining:
+    def _check_open(self, client: ClientLink) -> None:
+        broker = self._broker
+        if broker.draining:
             raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
-        if self._broker.closed_for:
-            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, self._broker.closed_for)
+        if broker.closed_for:
+            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, broker.closed_for)
+        if broker.emptied_for and (broker.peers is None or not broker.peers.relays.brought(client)):
+            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, broker.emptied_for)
 
     def _check(self, client: ClientLink, connect: Connect) -> None:
         limits = self._limits
-        self._check_open()
+        self._check_open(client)
         if self._broker.overload.level == REFUSING:
             raise NotAdmitted(ReasonCode.SERVER_BUSY, self._broker.overload.reason)
         connected = self._broker.registry.attached
@@ -365,7 +368,7 @@ class Admission:
         self, client: ClientLink, connect: Connect, admitted: Admitted, client_id: str
     ) -> None:
         broker = self._broker
-        self._check_open()
+        self._check_open(client)
         principal = admitted.principal
         client.link.mountpoint = admitted.mountpoint
         will = connect.will
@@ -540,7 +543,8 @@ class Admission:
     def _answer(self, client: ClientLink, reason_code: ReasonCode) -> None:
         broker = self._broker
         properties: Properties | None = None
-        if broker.draining or broker.closed_for or reason_code == ReasonCode.QUOTA_EXCEEDED:
+        closed = broker.draining or broker.closed_for or broker.emptied_for
+        if closed or reason_code == ReasonCode.QUOTA_EXCEEDED:
             reference = broker.other_server
             if reference is not None:
                 reason_code = ReasonCode.USE_ANOTHER_SERVER

@@ -141,6 +141,8 @@ class Broker:
         self.draining: bool = False
         self.closed_for: str = ""
         """Why no client is let in now, for the operator; empty while they are."""
+        self.emptied_for: str = ""
+        """Why clients are to connect to other nodes, which bring them to their sessions here; empty while they need not."""
         self.other_server: str | None = settings.behaviour.server_reference
         """Where clients that this node cannot serve are sent; ``None`` sends them nowhere."""
         self.request_turn: Callable[[], None] = _no_turn
@@ -272,11 +274,13 @@ class Broker:
         if self.peers is not None:
             self.peers.drain(reason_code)
 
-    def send_away(self, count: int) -> int:
+    def send_away(self, count: int, brought_as_well: bool = False) -> int:
         """Send up to so many clients to another node, and tell how many that were.
 
-        Their sessions and wills stay as they are, as if they had lost their connection.
+        Their sessions and wills stay as they are, as if they had lost their connection. Those that another node
+        brought to their sessions here are elsewhere already, and go only where that is asked for.
         """
+        relays = None if self.peers is None else self.peers.relays
         reason_code = ReasonCode.SERVER_BUSY
         if self.other_server is not None:
             reason_code = ReasonCode.USE_ANOTHER_SERVER
@@ -284,11 +288,15 @@ class Broker:
         for actor in list(self.registry.actors.values()):
             if sent == count:
                 break
-            if actor.client is not None:
-                actor.client.disconnect(reason_code, END_MOVED, self.closed_for)
-                sent += 1
-        if self.peers is not None:
-            sent += self.peers.relays.send_away(count - sent, reason_code, END_MOVED)
+            client = actor.client
+            if client is None or (
+                not brought_as_well and relays is not None and relays.brought(client)
+            ):
+                continue
+            client.disconnect(reason_code, END_MOVED, self.closed_for or self.emptied_for)
+            sent += 1
+        if relays is not None:
+            sent += relays.send_away(count - sent, reason_code, END_MOVED)
         self.request_turn()
         return sent
 

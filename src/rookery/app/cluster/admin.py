@@ -63,11 +63,11 @@ class ClusterDesk:
         return self._force_leave(str(arguments.get("node_id", "")))
 
     async def _evacuate(self) -> dict[str, Any]:
-        """Send all clients to other nodes, not all at once, and let nobody in."""
+        """Send all clients to other nodes, not all at once, and let nobody in but by those."""
         runtime = self._runtime
         if runtime.broker.other_server is None:
             raise ClusterRefusal("there is no other node that clients could go to")
-        runtime.let_nobody_in(EVACUATED)
+        runtime.broker.emptied_for = EVACUATED
         sent = await self._send_away(runtime.clients_here())
         return {"node_id": runtime.node_id, "clients_sent_away": sent}
 

@@ -72,8 +72,6 @@ class ClusterRuntime:
         self._ground = Ground(config, directory, clock, self, keeper)
         self._members: dict[str, CellRecord] = {}
         """The cells whose sessions are with their own node, or not yet with another."""
-        self._emptied_for = ""
-        """Why clients are let in no more though the node could serve them; empty while they are."""
         self._living: dict[str, CellRecord] = {}
         self.broker: Broker
         self.hub: Hub
@@ -185,14 +183,9 @@ class ClusterRuntime:
         self._ground.lease.tell(state="leaving")
         self._begin_anew("", 0.0)
 
-    def let_nobody_in(self, reason: str) -> None:
-        """Let no client in any more, whatever becomes of the lease."""
-        self._emptied_for = reason
-        self.broker.closed_for = reason
-
     def clients_here(self) -> int:
-        """How many clients there are that can be sent away: of our sessions, and of those elsewhere."""
-        return self.broker.registry.attached + self.hub.relays.count
+        """How many clients are connected to this node, their sessions here or elsewhere."""
+        return self.broker.registry.attached + self.hub.relays.more_connected()
 
     def is_reached(self, node_id: str) -> bool:
         """Whether a node is this one, or there is a link to it."""
@@ -213,8 +206,9 @@ class ClusterRuntime:
             return False, f"waiting for {', '.join(self._missing()) or 'the others'}"
         if not self._ground.lease.valid(self._clock.monotonic()):
             return False, NO_LEASE
-        if self.broker.closed_for:
-            return False, self.broker.closed_for
+        closed = self.broker.closed_for or self.broker.emptied_for
+        if closed:
+            return False, closed
         problems = [*self._ground.problems(), *self._links.problems()]
         return True, "; ".join([f"{len(self._living) + 1} nodes, epoch {self.epoch}", *problems])
 
@@ -270,11 +264,11 @@ class ClusterRuntime:
         broker = self.broker if hasattr(self, "broker") else None
         if broker is not None:
             broker.closed_for = reason
-            broker.send_away(self.clients_here())
+            broker.send_away(broker.registry.attached + self.hub.relays.count, brought_as_well=True)
 
     def _open(self) -> None:
         if self._ground.lease.valid(self._clock.monotonic()):
-            self.broker.closed_for = self._emptied_for
+            self.broker.closed_for = ""
 
     # --- The others -----------------------------------------------------------------------------
 

@@ -74,6 +74,10 @@ class Relays:
         """Clients that are connected here and have their sessions elsewhere."""
         return len(self._entries)
 
+    def brought(self, client: ClientLink) -> bool:
+        """Whether another node brought a client to its session here."""
+        return isinstance(client.io, RelayHandle)
+
     def more_connected(self) -> int:
         """How many more clients are connected here than sessions here have a link."""
         return len(self._entries) - len(self._handles)

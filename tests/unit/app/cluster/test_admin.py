@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from rookery.app.cluster.admin import EVACUATED, ClusterDesk
+from rookery.mqtt.types import V5
 from rookery.observe.cluster import ClusterRefusal
-from tests.support.engine import Engine
+from tests.support.engine import Engine, connect, said
 from tests.unit.app.cluster.test_runtime import record
 
 
@@ -35,9 +36,6 @@ class FakeRuntime:
 
     def is_living(self, name: str) -> bool:
         return name not in self.dead
-
-    def let_nobody_in(self, reason: str) -> None:
-        self.broker.closed_for = reason
 
     def clients_here(self) -> int:
         return self.broker.registry.attached + self.relayed
@@ -76,8 +74,12 @@ def test_the_state_of_this_node_and_of_the_others(runtime, engine):
 def test_a_node_is_emptied_and_lets_nobody_in(runtime, engine):
     clients = [engine.connect(f"c{n}") for n in range(3)]
     assert act(runtime, "evacuate") == {"node_id": "a", "clients_sent_away": 3}
-    assert engine.broker.closed_for == EVACUATED
+    assert engine.broker.emptied_for == EVACUATED
+    assert not engine.broker.closed_for
     assert all(client.closed for client in clients)
+    late = engine.peer(V5)
+    engine.turn((late, late.encode(connect("late", V5))))
+    assert said(late.take()) == ["CONNACK 0x9C"]
 
 
 def test_nobody_is_sent_away_when_there_is_nowhere_to_go(runtime, engine):
@@ -86,7 +88,7 @@ def test_nobody_is_sent_away_when_there_is_nowhere_to_go(runtime, engine):
     with pytest.raises(ClusterRefusal, match="no other node"):
         act(runtime, "evacuate")
     assert not client.closed
-    assert not engine.broker.closed_for
+    assert not engine.broker.emptied_for
 
 
 def test_a_node_that_leaves_is_emptied_first(runtime, engine):

@@ -117,7 +117,7 @@ class TestTheLease:
         engine.connect("c")
 
     def test_had_again_opens_no_node_that_is_being_emptied(self, runtime, engine):
-        runtime.let_nobody_in("it is being emptied")
+        runtime.broker.emptied_for = "it is being emptied"
         assert runtime.check() == (False, "it is being emptied")
         runtime.lease_lost()
         assert runtime.check() == (False, NO_LEASE)

@@ -213,6 +213,27 @@ class TestALinkThatIsLost:
         assert cluster.taken(peer) == ["CONNACK 0x88"]
         assert handle_of(cluster) is None
 
+    def test_of_a_node_that_is_emptied_goes_on_by_way_of_others(self):
+        cluster = Cluster("a", "b")
+        emptied = cluster.engines["a"].broker
+        emptied.other_server = "b:1883"
+        away(cluster)
+        here = cluster.connect("b", "c", **BACK)
+        there = cluster.connect("a", "d", **LASTING)
+        emptied.emptied_for = "it is being emptied"
+        assert emptied.send_away(9) == 1
+        assert cluster.taken(there) == ["DISCONNECT 0x9C"]
+        assert cluster.connect_more("a", "e")[1] == ["CONNACK 0x9C"]
+        back = cluster.connect("b", "d", **BACK)
+        here.drop()
+        here = cluster.connect("b", "c", **BACK)
+        for peer in (here, back):
+            assert cluster.subscribe(peer, "t") == []
+        writer = cluster.connect("b", "writer")
+        assert cluster.send(writer, publish("t", b"1", 1, packet_id=1)) == ["PUBACK #1"]
+        assert cluster.taken(here) == cluster.taken(back) == ["PUBLISH t=1 q1 #1"]
+        assert emptied.send_away(9, brought_as_well=True) == 2
+
     def test_for_the_cell_is_adopted_ends_the_relay(self):
         cluster = Cluster("a", "b", "c")
         away(cluster)
