@@ -323,7 +323,7 @@ class Publishing:
         peers.stamps.saw(message.stamp)
         topic = message.topic
         before = self._retained.get(topic)
-        known = peers.cleared.get(topic, 0) if before is None else before.stamp
+        known = peers.cleared.get(topic, -1) if before is None else before.stamp
         if message.stamp <= known:
             return
         if message.payload:

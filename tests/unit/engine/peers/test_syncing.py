@@ -2,7 +2,7 @@ import pytest
 
 from rookery.engine.peers.syncing import AHEAD_BYTES_MAX, RETAINED_PER_TURN, ROUTES_PER_TURN
 from rookery.mqtt.packets import Unsubscribe
-from tests.support.engine import Peer, publish
+from tests.support.engine import Engine, FakeStore, Peer, publish
 from tests.support.peers import Cluster, hub_of
 
 ROUTES = 2 * ROUTES_PER_TURN + 10
@@ -101,3 +101,27 @@ def test_only_who_keeps_a_retained_message_tells_it():
     cluster.join("a", "c")
     cluster.settle()
     assert cluster.engines["c"].broker.retained.count == 1
+
+
+def test_what_a_node_kept_on_its_own_reaches_the_others_but_for_what_they_know_better():
+    cluster = Cluster("a", "b")
+    store = FakeStore(at_once=True)
+    single = Engine(store, clock=cluster.clock)
+    early = single.connect("early")
+    early.send(*[publish(topic, b"old", retain=True) for topic in ("r", "set", "cleared")])
+    store.crash()
+    writer = cluster.connect("a", "writer")
+    cluster.send(writer, publish("set", b"new", retain=True))
+    cluster.send(
+        writer, publish("cleared", b"new", retain=True), publish("cleared", b"", retain=True)
+    )
+    cluster.stores["c"] = store
+    cluster.add("c")
+    for engine in cluster.engines.values():
+        retained = engine.broker.retained
+        assert [retained.get(topic) and retained.get(topic).payload for topic in ("r", "set")] == [
+            b"old",
+            b"new",
+        ]
+    for name in "ab":
+        assert cluster.engines[name].broker.retained.get("cleared") is None
