@@ -440,7 +440,7 @@ class Hub(PeerEvents, Waiter):
 
     def waiting_items(self) -> int:
         """How many items peers have not acknowledged."""
-        return sum([len(node.outstanding) for node in self.nodes.values()])
+        return sum([node.waiting_items() for node in self.nodes.values()])
 
 
 def epoch_of(boot: str) -> int:

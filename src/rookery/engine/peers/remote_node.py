@@ -49,13 +49,15 @@ NO_TARGETS: Final[tuple[int, ...]] = ()
 class Told:
     """A message that was told and is not acknowledged."""
 
-    def __init__(self, number: int, data: bytes, durable: bool) -> None:
+    def __init__(self, number: int, data: bytes, durable: bool, turn: int) -> None:
         self.number = number
         """The number of its item on the link."""
         self.data = data
         """The item."""
         self.durable = durable
         """Whether it is kept if the link goes down before the acknowledgement."""
+        self.turn = turn
+        """The turn that waits for it; 0 where none does."""
 
 
 class RemoteNode(Subscriber, Waiter, ProgressSource):
@@ -91,7 +93,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.received: int = 0
         """How many items it told us on this link."""
         self.outstanding: list[tuple[int, int]] = []
-        """Item and turn: what publishers wait for."""
+        """Item and turn: what is waited for and is no message."""
         self.unfinished: deque[tuple[int, int]] = deque()
         """Item of its and commit group: what is not done yet, with what came behind it."""
         self.finished: int = 0
@@ -114,6 +116,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.asleep: set[str] = set()
         """Cells we have adopted of which it keeps messages itself: what it tells is not for their sessions."""
         self._told: list[Told] = []
+        self._told_turn: int = 0
+        """The first turn that waits for one of them; 0 where none does."""
         self._kept_told: deque[tuple[int, int]] = deque()
         """Item and position of kept messages told and not acknowledged."""
         self._fresh: deque[tuple[int, int, bytes]] = deque()
@@ -147,14 +151,16 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
 
     def inflight_count(self) -> int:
         """What it has not acknowledged."""
-        return len(self.outstanding) + self.owed.backlog.count
+        return len(self._told) + self.owed.backlog.count
+
+    def waiting_items(self) -> int:
+        """How much that it was told, and that matters, it has not acknowledged."""
+        return len(self._told) + len(self.outstanding)
 
     def first_turn(self) -> int:
         """The first turn that something is waited for from; 0 where nothing is."""
-        first = self.outstanding[0][1] if self.outstanding else 0
-        if self._barrier_turn and (not first or self._barrier_turn < first):
-            return self._barrier_turn
-        return first
+        first = earlier(self._told_turn, self._barrier_turn)
+        return earlier(first, self.outstanding[0][1]) if self.outstanding else first
 
     def is_idle(self) -> bool:
         """Whether nothing that is kept for it is on its way."""
@@ -206,9 +212,10 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         if qos:
             if not self._told:
                 self._heard_at = hub.broker.now
-            self._told.append(Told(number, data, durable and message.qos < 2))
-            if not self.slow:
-                self.wait_for(number)
+            turn = 0 if self.slow else hub.ticket()
+            self._told.append(Told(number, data, durable and message.qos < 2, turn))
+            if not self._told_turn:
+                self._told_turn = turn
         return 0
 
     def put(self, data: bytes) -> int:
@@ -434,6 +441,10 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         while count < len(told) and told[count].number <= number:
             count += 1
         del told[:count]
+        count = 0
+        while count < len(told) and not told[count].turn:
+            count += 1
+        self._told_turn = told[count].turn if count < len(told) else 0
         self.finish_told(number)
         for other in self.hub.adopted_by(self):
             other.finish_told(number)
@@ -451,16 +462,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
             return
         self.slow = True
         self._slow_until = self.sent
-        numbers = {each.number for each in self._told}
-        left: list[tuple[int, int]] = []
-        first = 0
-        for number, turn in self.outstanding:
-            if number not in numbers:
-                left.append((number, turn))  # Not a message: it must have been heard.
-            elif not first:
-                first = turn
-        self.outstanding = left
-        self._keep_told(first)
+        self._keep_told(self._told_turn)
 
     def finish_told(self, number: int) -> None:
         """Kept messages told with items up to this one have arrived."""
@@ -499,7 +501,9 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.unfinished.clear()
         self.slow = False
         self.take_back_kept()
-        first = self.outstanding[0][1] if self.outstanding else 0
+        first = self._told_turn
+        if self.outstanding:
+            first = earlier(first, self.outstanding[0][1])
         self.outstanding.clear()
         self._keep_told(first)
 
@@ -507,6 +511,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         """Keep what its durable sessions are owed of what was told; the turns from ``first`` on wait for that."""
         broker = self.hub.broker
         told, self._told = self._told, []
+        self._told_turn = 0
         group = 0
         for each in told:
             if each.durable:
@@ -563,6 +568,13 @@ class RemoteMember(Subscriber):
     def inflight_count(self) -> int:
         """What its node has not acknowledged."""
         return self.node.inflight_count()
+
+
+def earlier(turn: int, other: int) -> int:
+    """The lower of two turns, of which 0 is none."""
+    if not turn or not other:
+        return turn or other
+    return min(turn, other)
 
 
 def is_durable(recipient: Recipient) -> bool:
