@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rookery.cluster.names import server_name, token
+from rookery.cluster.names import server_name, server_tag
 
 CLIENT_USER: Final = "rookery"
 SYSTEM_USER: Final = "system"
@@ -73,7 +73,7 @@ def configuration(settings: NatsServerSettings) -> str:
     """The text of the server's configuration file."""
     lines = [
         f"server_name: {quoted(server_name(settings.node_id))}",
-        f"server_tags: [{quoted('node:' + token(settings.node_id))}]",
+        f"server_tags: [{quoted(server_tag(server_name(settings.node_id)))}]",
         f"listen: {quoted(endpoint(settings.client_host, settings.client_port))}",
         f"max_payload: {PAYLOAD_BYTES_MAX}",
         f"max_control_line: {CONTROL_LINE_BYTES_MAX}",

@@ -13,7 +13,6 @@ from rookery.cluster.jetstream import JetStream, NoAnswer, Refusal
 
 log: Final = structlog.get_logger("rookery.cluster")
 
-REPLICAS_MAX: Final = 3
 STREAM_NOT_FOUND: Final = 10059
 TRY_SECONDS: Final = 0.25
 TELL_SECONDS: Final = 5.0
@@ -22,16 +21,15 @@ MAKE_SECONDS_MAX: Final = 5.0
 """A stream is made by the servers together."""
 
 
-def replicas_for(servers: int) -> int:
-    """How many servers keep each stream."""
-    return max(1, min(REPLICAS_MAX, servers))
+async def ensure_streams(
+    jetstream: JetStream, node_id: str, replicas: int, home: str | None
+) -> None:
+    """Make what is missing, each with so many replicas; waits as long as that takes.
 
-
-async def ensure_streams(jetstream: JetStream, node_id: str, servers: int) -> None:
-    """Make what is missing, with as many replicas as there are servers for; waits as long as that takes."""
-    replicas = replicas_for(servers)
-    beside = node_id if servers > replicas else None
-    await _until_done(jetstream, wanted_streams(node_id, replicas), beside)
+    ``home`` is the name of the server on which one replica of what is the node's own has to lie. It is ``None``
+    where JetStream chooses the servers: where there is one in all, or where they are no servers of ours.
+    """
+    await _until_done(jetstream, wanted_streams(node_id, replicas), home)
 
 
 def wanted_streams(node_id: str, replicas: int) -> list[dict[str, Any]]:
@@ -66,13 +64,18 @@ def wanted_streams(node_id: str, replicas: int) -> list[dict[str, Any]]:
     return made
 
 
+def is_register(stream: str) -> bool:
+    """Whether a stream is shared by all nodes."""
+    return stream in {names.register_stream(index) for index in range(names.REGISTERS)}
+
+
 async def stream_info(jetstream: JetStream, stream: str) -> dict[str, Any]:
     """What the leader says of a stream. Raises ``NoAnswer`` and ``Refusal``."""
     return await jetstream.api(f"STREAM.INFO.{stream}")
 
 
 async def _until_done(
-    jetstream: JetStream, wanted: list[dict[str, Any]], beside: str | None
+    jetstream: JetStream, wanted: list[dict[str, Any]], home: str | None
 ) -> None:
     """Look at all of them in turn, so that they come into being at the same time."""
     loop = asyncio.get_running_loop()
@@ -85,7 +88,7 @@ async def _until_done(
             if not reasons[name]:
                 continue
             try:
-                changed, reasons[name] = await _ensure(jetstream, each, beside, name in new)
+                changed, reasons[name] = await _ensure(jetstream, each, home, name in new)
             except (NoAnswer, Refusal) as error:
                 reasons[name] = str(error)
             else:
@@ -100,33 +103,33 @@ async def _until_done(
 
 
 async def _ensure(
-    jetstream: JetStream, wanted: dict[str, Any], beside: str | None, new: bool
+    jetstream: JetStream, wanted: dict[str, Any], home: str | None, new: bool
 ) -> tuple[bool, str]:
     """Make the stream, or give it the replicas it lacks: it never loses one here.
 
-    Returns whether something was changed, and why the stream cannot be relied on yet; empty where it can. Where
-    there are more servers than replicas, a log must lie on its node's own: it is made there alone, and then given
-    the others.
+    Returns whether something was changed, and why the stream cannot be relied on yet; empty where it can. What
+    must lie at home is made there alone, and then given the others: for all of them at once there is no asking that
+    one be a certain server.
     """
     name = str(wanted["name"])
+    made = False
     try:
         info = await stream_info(jetstream, name)
     except Refusal as refusal:
         if refusal.code != STREAM_NOT_FOUND:
             raise
         first = dict(wanted)
-        if beside is not None and not name.startswith("REG_"):
-            tag = "node:" + names.token(beside)
-            first |= {"num_replicas": 1, "placement": {"tags": [tag]}}
-        await jetstream.api(f"STREAM.CREATE.{name}", first, MAKE_SECONDS_MAX)
+        if home is not None and not is_register(name):
+            first |= {"num_replicas": 1, "placement": {"tags": [names.server_tag(home)]}}
+        info = await jetstream.api(f"STREAM.CREATE.{name}", first, MAKE_SECONDS_MAX)
         log.info("stream_made", stream=name, replicas=wanted["num_replicas"])
-        return True, "it was made just now"
+        made = True
     now = info["config"]
     if now["num_replicas"] < wanted["num_replicas"]:
         asked = {**now, **wanted, "placement": None}
         await jetstream.api(f"STREAM.UPDATE.{name}", asked, MAKE_SECONDS_MAX)
         return True, "it was given replicas just now"
-    return False, unreliable(info, new)
+    return (True, "it was made just now") if made else (False, unreliable(info, new))
 
 
 def unreliable(info: dict[str, Any], new: bool) -> str:

@@ -2,12 +2,7 @@
 
 import pytest
 
-from rookery.cluster.streams import replicas_for, unreliable, wanted_streams
-
-
-@pytest.mark.parametrize(("servers", "replicas"), [(1, 1), (2, 2), (3, 3), (5, 3)])
-def test_as_many_replicas_as_there_are_servers_for(servers: int, replicas: int):
-    assert replicas_for(servers) == replicas
+from rookery.cluster.streams import unreliable, wanted_streams
 
 
 def test_the_streams_of_a_node():

@@ -67,9 +67,9 @@ class Ground:
             self.server = await self._keeper.have(settings)
         await self.jetstream.connect()
         node_id = config.broker.node_id
-        await ensure_streams(self.jetstream, node_id, nats.replicas)
-        shared = self.jetstream.server_name if nats.login == "secret" else None
-        self._tasks.start("leaders", Leaders(self.jetstream, node_id, shared).run())
+        own = self._own_server()
+        await ensure_streams(self.jetstream, node_id, nats.replicas, own)
+        self._tasks.start("leaders", Leaders(self.jetstream, node_id, own).run())
         return await self.lease.acquire(self._record(), self._empty)
 
     async def stop(self) -> None:
@@ -85,6 +85,11 @@ class Ground:
         if not self.jetstream.connected:
             found.append("there is no connection to NATS")
         return found
+
+    def _own_server(self) -> str | None:
+        """What the server of this machine calls itself; ``None`` where nothing but the node's name says that."""
+        nats = self._config.cluster.nats
+        return None if nats.urls and nats.login == "none" else self.jetstream.server_name
 
     def _record(self) -> CellRecord:
         config = self._config
