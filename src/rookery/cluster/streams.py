@@ -144,6 +144,10 @@ def unreliable(info: dict[str, Any], new: bool) -> str:
         return ""
     if not cluster.get("leader"):
         return "it has no leader"
+    # While replicas are added, one after the other, fewer than they say are a majority.
+    origin = (cluster.get("desired") or {}).get("origin") or {}
+    if int(origin.get("replicas", replicas)) < replicas:
+        return "it is being given replicas"
     joined = sum(bool(replica.get("current")) for replica in cluster.get("replicas", ()))
     if new and joined < replicas - 1:
         return f"{joined} of {replicas - 1} other replicas have joined"

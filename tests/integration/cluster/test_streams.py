@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 
 from rookery.cluster import names
-from rookery.cluster.jetstream import JetStream
 from rookery.cluster.leaders import servers_of
 from rookery.cluster.streams import ensure_streams, stream_info
 from tests.support.nats_cluster import NatsCluster, nats_cluster
@@ -22,11 +21,6 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
         yield cluster
 
 
-async def kept_by(jetstream: JetStream, stream: str) -> set[str]:
-    """The servers that keep a stream."""
-    return servers_of((await stream_info(jetstream, stream))["cluster"])
-
-
 def test_what_a_node_has_lies_on_its_own_server_and_two_others(five: NatsCluster):
     async def one(index: int) -> None:
         own = names.server_name(NODES[index])
@@ -34,9 +28,10 @@ def test_what_a_node_has_lies_on_its_own_server_and_two_others(five: NatsCluster
             assert jetstream.server_name == own
             await ensure_streams(jetstream, NODES[index], 3, own)
             for stream in (names.log_stream(NODES[index]), names.snapshot_stream(NODES[index])):
-                servers = await kept_by(jetstream, stream)
-                assert own in servers, (stream, servers)
-                assert len(servers) == 3
+                cluster = (await stream_info(jetstream, stream))["cluster"]
+                assert own in servers_of(cluster), (stream, cluster)
+                assert len(servers_of(cluster)) == 3
+                assert not cluster.get("desired")
 
     async def main() -> None:
         async with asyncio.timeout(WAIT_SECONDS_MAX), asyncio.TaskGroup() as tasks:
