@@ -209,7 +209,7 @@ async def _started(loaded: Loaded, ending: Ending, keeper: ServerKeeper | None) 
         from rookery.app.cluster.runtime import ClusterRuntime
 
         clock = SystemClock()
-        cluster = ClusterRuntime(loaded.config, directory, clock, ending.begin_anew, keeper)
+        cluster = ClusterRuntime(loaded.config, directory, clock, ending.begin_anew, keeper, base)
         await cluster.prepare()
     node = Node(loaded.config, directory, base, loaded.origins, cluster, access_directory(loaded))
     await node.start()

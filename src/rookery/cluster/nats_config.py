@@ -28,8 +28,19 @@ ROUTE_PINGS_MAX: Final = 3
 """A server that is cut off or stands still closes no connection. Without pings its own go on to be asked for copies
 that it holds, which delays an adoption, and after the cut the old connection waits for its next retransmission, which
 may be half a minute away. With these it is given up within 2 seconds and connected to anew every second."""
+ROUTE_TLS_SECONDS_MAX: Final = 5
+"""How long a handshake between two servers may take."""
 LOG_BYTES_MAX: Final = 16 << 20
 LOG_FILES_MAX: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTls:
+    """The PEM files of mutual TLS between the servers. The certificate has to be good for servers and for clients."""
+
+    certificate: Path
+    private_key: Path
+    ca: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,8 @@ class NatsServerSettings:
     Where there is no other, the server stands alone: NATS forms no cluster of one, and does not take over the
     streams of a server that stood alone when it becomes one of several.
     """
+    route_tls: RouteTls | None = None
+    """How the servers prove to each other who they are, and keep others from reading; ``None`` is in clear."""
     cluster_name: str = "rookery"
     binary: Path | None = None
     """The program; ``None`` looks for it beside Python and on the path."""
@@ -107,8 +120,19 @@ def cluster_block(settings: NatsServerSettings) -> str:
         f"cluster {{ name: {quoted(settings.cluster_name)},"
         f" listen: {quoted(endpoint(settings.route_host, settings.route_port))}, no_advertise: true,"
         f" authorization {user(settings, ROUTE_USER)},"
-        f" ping_interval: {quoted(ROUTE_PING_INTERVAL)}, ping_max: {ROUTE_PINGS_MAX},"
+        f" ping_interval: {quoted(ROUTE_PING_INTERVAL)}, ping_max: {ROUTE_PINGS_MAX},{tls_block(settings)}"
         f" routes: [{', '.join(quoted(route) for route in routes)}] }}"
+    )
+
+
+def tls_block(settings: NatsServerSettings) -> str:
+    """What the servers show each other, and whom they believe; empty where they talk in clear."""
+    tls = settings.route_tls
+    if tls is None:
+        return ""
+    return (
+        f" tls {{ cert_file: {quoted(str(tls.certificate))}, key_file: {quoted(str(tls.private_key))},"
+        f" ca_file: {quoted(str(tls.ca))}, verify: true, timeout: {ROUTE_TLS_SECONDS_MAX} }},"
     )
 
 

@@ -36,6 +36,8 @@ START_SECONDS_MAX: Final = 60.0
 STOP_SECONDS_MAX: Final = 15.0
 """How long it may take to hand over what it leads; then it is killed."""
 LOOK_SECONDS: Final = 0.05
+FILES_READ_SECONDS: Final = 60.0
+"""How often certificates are looked at, which may be renewed."""
 REASON_CHARACTERS_MAX: Final = 500
 
 
@@ -84,6 +86,8 @@ class NatsServer:
         await self._spawn()
         self._kept = True
         self._tasks.start("nats-server", self._supervise())
+        if self.settings.route_tls is not None:
+            self._tasks.start("nats-certificates", self._keep_certificates_fresh())
         log.info(
             "nats_server_started",
             version=version,
@@ -186,6 +190,16 @@ class NatsServer:
                 log.info("nats_server_started_again", pid=self.pid, restarts=self._restarts)
                 return pause
 
+    async def _keep_certificates_fresh(self) -> None:
+        """Have the child read its certificates again when they were renewed; what it cannot use it leaves."""
+        stamps = await asyncio.to_thread(certificate_stamps, self.settings)
+        while True:
+            await asyncio.sleep(FILES_READ_SECONDS)
+            before, stamps = stamps, await asyncio.to_thread(certificate_stamps, self.settings)
+            if stamps != before and self._process is not None:
+                signal_to(self._process, signal.SIGHUP)
+                log.info("nats_certificates_renewed", log=str(log_path(self.settings)))
+
     def _ended(self, problem: str, pause: float) -> None:
         self._problem = problem
         log.error(
@@ -247,11 +261,25 @@ def config_path(settings: NatsServerSettings) -> Path:
 
 def write_configuration(settings: NatsServerSettings) -> None:
     """Write the configuration, which has passwords in it, for nobody else to read."""
-    settings.directory.mkdir(parents=True, exist_ok=True)
+    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = config_path(settings)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(configuration(settings))
+
+
+def certificate_stamps(settings: NatsServerSettings) -> list[tuple[int, int]]:
+    """What changes when a file of a certificate does: of each its time and number, zeros where there is none now."""
+    tls = settings.route_tls
+    found = []
+    for file in () if tls is None else (tls.certificate, tls.private_key, tls.ca):
+        try:
+            facts = file.stat()
+        except OSError:
+            found.append((0, 0))
+        else:
+            found.append((facts.st_mtime_ns, facts.st_ino))
+    return found
 
 
 async def lock_directory(directory: Path) -> int:
@@ -263,7 +291,7 @@ async def lock_directory(directory: Path) -> int:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                pass
+                signal_to(self._process, signal.SIGHUP)
             else:
                 return lock
             if asyncio.get_running_loop().time() > deadline:

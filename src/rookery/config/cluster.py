@@ -71,7 +71,8 @@ class ClusterTls(Section):
     """The certificate that a node shows to other nodes, and whose certificates it believes."""
 
     certificate_file: FilePath
-    """The PEM file with the node's certificate, its chain after it."""
+    """The PEM file with the node's certificate, its chain after it. It has to be good for servers and for clients,
+    and to name the host of `cluster.advertise`, and the hosts or addresses at which other nodes find this one."""
     key_file: FilePath
     """The PEM file with the certificate's private key."""
     ca_file: FilePath
@@ -152,7 +153,8 @@ class Cluster(Section):
     """The address that other nodes are told for this one; at null `host` and `broker.grpc_port`, with the
     machine's name where `host` is every interface."""
     tls: ClusterTls | None = None
-    """Certificates for the streams between nodes; at null they are not encrypted."""
+    """Certificates for all that goes between nodes: their streams, and the routes of the NATS servers they start;
+    at null it is not encrypted. They do not take the place of `cluster.secret`, of which NATS makes passwords."""
     discovery: Literal["static", "dns", "srv", "kubernetes"] = "static"
     """Where the other nodes are found: `static` in `broker.peer_nodes`; `dns` at every address of `dns_name`,
     at `broker.grpc_port`; `srv` in the SRV records of `dns_name`, with their ports; `kubernetes` behind the
@@ -227,13 +229,20 @@ def _identity_problems(cluster: Cluster, around: Surroundings) -> Iterator[Probl
                 "own, the same after a restart"
             ),
         )
-    if elsewhere and cluster.secret is None and cluster.tls is None:
+    if elsewhere and cluster.secret is None:
+        own = not cluster.nats.urls or cluster.nats.login == "secret"
+        if cluster.tls is None:
+            why = "without it or cluster.tls anybody who reaches the port is taken for a node"
+        elif own:
+            why = (
+                "it is needed beside cluster.tls, which protects the links, for NATS, which keeps the logs, takes "
+                "passwords made from it"
+            )
+        else:
+            return
         yield (
             ("cluster", "secret"),
-            (
-                "is missing: without it or cluster.tls anybody who reaches the port is taken for a node; give all "
-                "nodes the same, from `openssl rand -hex 32`, say"
-            ),
+            f"is missing: {why}; give all nodes the same, from `openssl rand -hex 32`, say",
         )
 
 

@@ -14,6 +14,7 @@ from tests.support.config import problems
 
 SECRET = "0123456789abcdef"
 GOOD: dict[str, Any] = {"secret": SECRET, "host": "0.0.0.0"}
+TLS = {"certificate_file": "a", "key_file": "b", "ca_file": "c"}
 LOOPBACK = [{"type": "tcp", "host": "127.0.0.1"}]
 
 
@@ -79,10 +80,26 @@ class TestSeveralMachines:
         (warning,) = told(GOOD, node_id="a", peer_nodes="10.0.0.2,10.0.0.3")
         assert warning.startswith("the streams between nodes are not encrypted")
 
-    def test_certificates_are_as_good_as_a_secret(self):
-        tls = {"certificate_file": "a", "key_file": "b", "ca_file": "c"}
-        cluster = {"tls": tls, "host": "10.0.0.1"}
-        assert told(cluster, node_id="a", peer_nodes="10.0.0.2,10.0.0.3") == []
+    def test_certificates_do_not_make_the_passwords_of_nats(self):
+        cluster = {"tls": TLS, "host": "10.0.0.1"}
+        nodes = {"node_id": "a", "peer_nodes": "10.0.0.2,10.0.0.3"}
+        (text,) = refused(cluster, **nodes).values()
+        assert text.startswith("is missing: it is needed beside cluster.tls")
+        assert "openssl rand" in text
+        theirs = {**cluster, "nats": {"urls": "nats://x", "login": "secret"}}
+        assert set(refused(theirs, **nodes)) == {"cluster.secret"}
+        for more in ({"secret": SECRET}, {"nats": {"urls": "nats://x"}}):
+            assert told({**cluster, **more}, **nodes) == []
+
+    def test_certificates_on_one_machine_need_no_secret(self):
+        assert told({"tls": TLS, "nats": {"routes": "127.0.0.1:1,127.0.0.1:2"}}) == []
+
+    @pytest.mark.parametrize(("discovery", "warned"), [("dns", True), ("srv", False)])
+    def test_certificates_name_what_is_found(self, discovery: str, warned: bool):
+        found = {"discovery": discovery, "dns_name": "_nats._tcp.example.com"}
+        said = told({**GOOD, "tls": TLS, **found}, node_id="a")
+        assert ["discovery dns finds addresses" in each for each in said] == [True] * warned
+        assert told({**GOOD, "tls": TLS, **found, "nats": {"urls": "nats://x"}}, node_id="a") == []
 
     def test_an_address_that_others_cannot_use(self):
         cluster = {**GOOD, "advertise": "localhost:8081"}

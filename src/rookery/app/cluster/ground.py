@@ -44,11 +44,16 @@ class Ground:
         clock: Clock,
         events: LeaseEvents,
         keeper: ServerKeeper,
+        base: Path,
     ) -> None:
-        """``directory`` is that of the node's store; ``keeper`` has the NATS server, and ends it."""
+        """``directory`` is that of the node's store; ``keeper`` has the NATS server, and ends it.
+
+        ``base`` is where relative paths in the configuration start.
+        """
         self._config = config
         self._keeper = keeper
         self._directory = directory
+        self._base = base
         node_id = config.broker.node_id
         self.server: NatsServer | None = None
         self.jetstream = JetStream(connection_settings(config))
@@ -63,7 +68,7 @@ class Ground:
         nats = config.cluster.nats
         if not nats.urls:
             routes = await routes_of(config)
-            settings = server_settings(config, self._directory, routes)
+            settings = server_settings(config, self._directory, self._base, routes)
             self.server = await self._keeper.have(settings)
         await self.jetstream.connect()
         node_id = config.broker.node_id

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rookery.app.cluster.nats import (
     LOCAL_SECRET,
     connection_settings,
     seed_of,
     server_settings,
 )
+from rookery.cluster.nats_config import RouteTls
 from rookery.config.models import Config
 
 SECRET = "0123456789abcdef"
@@ -36,10 +39,21 @@ def test_servers_that_run_already_are_told_the_secret_only_where_they_know_it():
 
 def test_the_server_keeps_its_streams_below_the_store_and_knows_no_route_to_itself():
     made = config(advertise="b:8081", nats={"route_port": 6})
-    found = server_settings(made, Path("/store"), ("a:6", "b:6"))
+    found = server_settings(made, Path("/store"), Path("/etc"), ("a:6", "b:6"))
     assert (found.node_id, found.directory) == ("b", Path("/store/nats"))
     assert found.routes == ("a:6",)
-    assert server_settings(config(nats={"directory": "/n"}), Path("/s"), ()).directory == Path("/n")
+
+
+@pytest.mark.parametrize(("directory", "place"), [("/n", "/n"), ("n", "/etc/n")])
+def test_a_relative_path_starts_at_the_configuration_file(directory: str, place: str):
+    made = config(nats={"directory": directory})
+    assert server_settings(made, Path("/s"), Path("/etc"), ()).directory == Path(place)
+
+
+def test_servers_show_each_other_the_certificates_of_the_nodes():
+    files = {"certificate_file": "c", "key_file": "/k", "ca_file": "a"}
+    found = server_settings(config(tls=files, secret=SECRET), Path("/s"), Path("/etc"), ())
+    assert found.route_tls == RouteTls(Path("c"), Path("/k"), Path("a"))
 
 
 def test_where_others_are_looked_up():
