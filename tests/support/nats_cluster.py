@@ -20,7 +20,7 @@ from rookery.cluster.nats_server import NatsServer
 from tests.support.slapd import free_ports
 
 T = TypeVar("T")
-SECRET = "a secret of the cluster"
+SECRET = "a-secret-of-the-cluster"
 CALL_SECONDS_MAX = 60.0
 
 

@@ -261,14 +261,20 @@ class JetStream:
 
 
 class _Client(Client):
-    """The library's client, which leaves connections open that were made and came to nothing."""
+    """The library's client, with what it lacks."""
 
     @property
     def server_name(self) -> str:
         """As the server told when it let us in."""
         return str(self._server_info.get("server_name", ""))
 
+    async def close(self) -> None:
+        """End it, also where it never began to connect: the library takes that for a mistake of ours."""
+        if self._flush_queue is not None:
+            await super().close()
+
     async def _connect_to_server(self, s: Srv) -> None:
+        # It leaves connections open that were made and came to nothing.
         if self._transport:
             self._transport.close()  # type: ignore[no-untyped-call]
         await super()._connect_to_server(s)

@@ -50,8 +50,9 @@ class Broker(Section):
     """The node's name: unlike that of any other node, the same after a restart. The default is made
     from the port, `rookery-<mqtt_port>`."""
     peer_nodes: Peers = ()
-    """The other nodes of the cluster as `host` or `host:port` of their gRPC port; a list, or one text
-    with commas. Some are enough: the others are heard of from these. A node on its own does not use it."""
+    """The other nodes of the cluster as `host` or `host:port` of their gRPC port; a list, or one text with
+    commas. Their NATS servers are looked for at these hosts (`cluster.nats.routes`), and by way of those all
+    nodes hear of each other's gRPC ports; so some are enough. A node on its own does not use it."""
     pod_namespace: (
         Annotated[
             str,

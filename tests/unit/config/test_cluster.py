@@ -119,6 +119,20 @@ class TestDiscovery:
         cluster = {**GOOD, "discovery": kind, "dns_name": "_rookery._tcp.example.com"}
         assert Config.model_validate(data(cluster, node_id="a"))
 
+    @pytest.mark.parametrize("name", ["example.com", "_nats.example.com", "_nats._tcp", "a._tcp.b"])
+    def test_srv_records_have_names_of_their_own(self, name: str):
+        cluster = {**GOOD, "discovery": "srv", "dns_name": name}
+        (text,) = refused(cluster, node_id="a").values()
+        assert text.startswith(f"is {name}, which has no SRV records")
+        assert "_nats._tcp.example.com" in text
+        if not name.startswith("_nats._tcp"):
+            assert Config.model_validate(data({**cluster, "discovery": "dns"}, node_id="a"))
+
+    @pytest.mark.parametrize("name", ["a..b", "a" * 64 + ".b", "_nats._tcp..b", ".b"])
+    def test_what_is_no_name(self, name: str):
+        with pytest.raises(ValidationError):
+            Config.model_validate(data({**GOOD, "dns_name": name, "discovery": "dns"}))
+
     def test_kubernetes_wants_a_service_and_its_namespace(self):
         cluster = {**GOOD, "discovery": "kubernetes"}
         assert set(refused(cluster, node_id="a")) == {"cluster.service"}
