@@ -88,7 +88,7 @@ class TestCheck:
             "cluster: {enabled: true, secret: 0123456789abcdef, host: 0.0.0.0,\n"
             "  discovery: srv, dns_name: nodes.example.com}\n"
         )
-        expected = "rookery.yaml:3:28: cluster.dns_name: is nodes.example.com, which has no SRV "
+        expected = "rookery.yaml:3:29: cluster.dns_name: is nodes.example.com, which has no SRV "
         checked, started = run(tmp_path, "check"), rookery("start", cwd=tmp_path)
         assert (checked.returncode, started.returncode) == (1, 1)
         assert checked.stderr.startswith(expected)
