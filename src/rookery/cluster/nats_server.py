@@ -82,7 +82,12 @@ class NatsServer:
         """Write the configuration and start the child. Raises ``NatsServerFault`` where that cannot be done."""
         self._program = find_program(self.settings.binary)
         version = await program_version(self._program)
-        write_configuration(self.settings)
+        try:
+            write_configuration(self.settings)
+        except OSError as error:
+            raise NatsServerFault(
+                f"{self.settings.directory}, where {PROGRAM} keeps its streams, cannot be written: {error.strerror}"
+            ) from error
         await self._spawn()
         self._kept = True
         self._tasks.start("nats-server", self._supervise())
@@ -291,7 +296,7 @@ async def lock_directory(directory: Path) -> int:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                signal_to(self._process, signal.SIGHUP)
+                pass
             else:
                 return lock
             if asyncio.get_running_loop().time() > deadline:

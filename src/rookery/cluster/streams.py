@@ -27,7 +27,7 @@ async def ensure_streams(
     """Make what is missing, each with so many replicas; waits as long as that takes.
 
     ``home`` is the name of the server on which one replica of what is the node's own has to lie. It is ``None``
-    where JetStream chooses the servers: where there is one in all, or where they are no servers of ours.
+    where JetStream chooses the servers, since those of somebody else are not told from each other.
     """
     await _until_done(jetstream, wanted_streams(node_id, replicas), home)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import signal
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -79,6 +79,9 @@ def test_while_other_servers_are_missing(tmp_path: Path):
     with starting(tmp_path, nats__routes=f"127.0.0.1:{nobody}") as node:
         node.event("waiting_for_jetstream")
         ends_in_good_order(node)
+    # The directories that were made meanwhile hold passwords, and messages in time.
+    for made in (tmp_path / "store", tmp_path / "store" / "nats"):
+        assert stat.S_IMODE(made.stat().st_mode) == 0o700
 
 
 @pytest.fixture

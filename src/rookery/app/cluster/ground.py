@@ -22,6 +22,7 @@ from rookery.cluster.registers import Registers
 from rookery.cluster.streams import ensure_streams
 from rookery.config.cluster import advertised, host_of
 from rookery.ports import LogUnavailable
+from rookery.store.database import make_directory
 
 if TYPE_CHECKING:
     from rookery.app.cluster.keeper import ServerKeeper
@@ -63,9 +64,14 @@ class Ground:
         self._tasks = Tasks(_failed)
 
     async def start(self) -> CellRecord:
-        """Have everything there, however long that takes; the node's record, with the epoch of its cell."""
+        """Have everything there, however long that takes; the node's record, with the epoch of its cell.
+
+        Raises ``NatsServerFault`` and ``StoreFault``.
+        """
         config = self._config
         nats = config.cluster.nats
+        # For its owner only, which the NATS server would not see to when it makes its own directory in there.
+        await asyncio.to_thread(make_directory, self._directory)
         if not nats.urls:
             routes = await routes_of(config)
             settings = server_settings(config, self._directory, self._base, routes)
