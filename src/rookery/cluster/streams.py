@@ -4,6 +4,7 @@ Whatever has to be made is made now, for while the cluster has lost a server not
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -14,6 +15,8 @@ from rookery.cluster.jetstream import JetStream, NoAnswer, Refusal
 log: Final = structlog.get_logger("rookery.cluster")
 
 STREAM_NOT_FOUND: Final = 10059
+ALWAYS_SO: Final = ("storage", "retention", "max_msgs", "max_bytes", "max_age")
+"""What decides whether a stream keeps what it was given."""
 TRY_SECONDS: Final = 0.25
 TELL_SECONDS: Final = 5.0
 """How often the log says what is still waited for."""
@@ -129,7 +132,20 @@ async def _ensure(
         asked = {**now, **wanted, "placement": None}
         await jetstream.api(f"STREAM.UPDATE.{name}", asked, MAKE_SECONDS_MAX)
         return True, "it was given replicas just now"
-    return (True, "it was made just now") if made else (False, unreliable(info, new))
+    if made:
+        return True, "it was made just now"
+    return False, strange(now, wanted) or unreliable(info, new)
+
+
+def strange(now: Mapping[str, object], wanted: Mapping[str, object]) -> str:
+    """Why a stream that is there is none of ours, though it has the name of one; empty where it is."""
+    for key in ALWAYS_SO:
+        if now.get(key) != wanted[key]:
+            return (
+                f"somebody else made it: its {key} is {now.get(key)} and has to be {wanted[key]}, or records would "
+                "be lost; remove it where it is empty, or change that"
+            )
+    return ""
 
 
 def unreliable(info: dict[str, Any], new: bool) -> str:

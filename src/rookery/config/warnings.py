@@ -191,6 +191,11 @@ def _cluster(config: Config) -> Iterator[str]:
             "set cluster.tls, or keep the nodes in a network of their own"
         )
     nats = cluster.nats
+    if nats.urls and nats.login == "none":
+        yield (
+            "the NATS servers of cluster.nats.urls do not tell whether they sync: without sync_interval: always in "
+            "the jetstream block of each, what was acknowledged last may be lost with the power"
+        )
     if cluster.tls is not None and cluster.discovery in ("dns", "kubernetes") and not nats.urls:
         yield (
             f"discovery {cluster.discovery} finds addresses, so the certificate of cluster.tls has to name that of "

@@ -88,8 +88,8 @@ class TestSeveralMachines:
         assert "openssl rand" in text
         theirs = {**cluster, "nats": {"urls": "nats://x", "login": "secret"}}
         assert set(refused(theirs, **nodes)) == {"cluster.secret"}
-        for more in ({"secret": SECRET}, {"nats": {"urls": "nats://x"}}):
-            assert told({**cluster, **more}, **nodes) == []
+        assert told({**cluster, "secret": SECRET}, **nodes) == []
+        assert Config.model_validate(data({**cluster, "nats": {"urls": "nats://x"}}, **nodes))
 
     def test_certificates_on_one_machine_need_no_secret(self):
         assert told({"tls": TLS, "nats": {"routes": "127.0.0.1:1,127.0.0.1:2"}}) == []
@@ -99,7 +99,8 @@ class TestSeveralMachines:
         found = {"discovery": discovery, "dns_name": "_nats._tcp.example.com"}
         said = told({**GOOD, "tls": TLS, **found}, node_id="a")
         assert ["discovery dns finds addresses" in each for each in said] == [True] * warned
-        assert told({**GOOD, "tls": TLS, **found, "nats": {"urls": "nats://x"}}, node_id="a") == []
+        theirs = told({**GOOD, "tls": TLS, **found, "nats": {"urls": "nats://x"}}, node_id="a")
+        assert not any("finds addresses" in each for each in theirs)
 
     def test_an_address_that_others_cannot_use(self):
         cluster = {**GOOD, "advertise": "localhost:8081"}
@@ -158,7 +159,10 @@ class TestNats:
         assert set(refused({"nats": nats})) == {
             f"cluster.nats.{key}" for key in ("binary", "routes", "directory")
         }
-        assert told({"nats": {"urls": ["nats://a:4222"]}}) == []
+        (warning,) = told({"nats": {"urls": ["nats://a:4222"]}})
+        assert "do not tell whether they sync" in warning
+        known = {"urls": ["nats://a:4222"], "login": "secret"}
+        assert told({"secret": SECRET, "nats": known}) == []
 
     @pytest.mark.parametrize("url", ["a:4222", "http://a", "nats://u:p@a", "nats://"])
     def test_what_is_no_such_url(self, url: str):

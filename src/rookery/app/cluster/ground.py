@@ -19,9 +19,10 @@ from rookery.cluster.jetstream import JetStream
 from rookery.cluster.leaders import Leaders
 from rookery.cluster.lease import Lease, LeaseEvents
 from rookery.cluster.registers import Registers
+from rookery.cluster.requirements import server_faults
 from rookery.cluster.streams import ensure_streams
 from rookery.config.cluster import advertised, host_of
-from rookery.ports import LogUnavailable
+from rookery.ports import LogUnavailable, NotStarted
 from rookery.store.database import make_directory
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Ground:
     async def start(self) -> CellRecord:
         """Have everything there, however long that takes; the node's record, with the epoch of its cell.
 
-        Raises ``NatsServerFault`` and ``StoreFault``.
+        Raises ``NatsServerFault``, ``NotStarted`` and ``StoreFault``.
         """
         config = self._config
         nats = config.cluster.nats
@@ -77,6 +78,8 @@ class Ground:
             settings = server_settings(config, self._directory, self._base, routes)
             self.server = await self._keeper.have(settings)
         await self.jetstream.connect()
+        if nats.urls:
+            self._check_server()
         node_id = config.broker.node_id
         own = self._own_server()
         await ensure_streams(self.jetstream, node_id, nats.replicas, own)
@@ -96,6 +99,13 @@ class Ground:
         if not self.jetstream.connected:
             found.append("there is no connection to NATS")
         return found
+
+    def _check_server(self) -> None:
+        """Raise ``NotStarted`` where a server of somebody else cannot keep what must last."""
+        replicas = self._config.cluster.nats.replicas
+        faults = server_faults(self.jetstream.server_told, self.jetstream.where, replicas)
+        if faults:
+            raise NotStarted("; ".join(faults))
 
     def _own_server(self) -> str | None:
         """What the server of this machine calls itself; ``None`` where nothing but the node's name says that."""
