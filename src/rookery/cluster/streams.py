@@ -77,9 +77,7 @@ async def stream_info(jetstream: JetStream, stream: str) -> dict[str, Any]:
     return await jetstream.api(f"STREAM.INFO.{stream}")
 
 
-async def _until_done(
-    jetstream: JetStream, wanted: list[dict[str, Any]], home: str | None
-) -> None:
+async def _until_done(jetstream: JetStream, wanted: list[dict[str, Any]], home: str | None) -> None:
     """Look at all of them in turn, so that they come into being at the same time."""
     loop = asyncio.get_running_loop()
     began = told = loop.time()

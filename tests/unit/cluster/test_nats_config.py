@@ -3,7 +3,13 @@
 import re
 from pathlib import Path
 
-from rookery.cluster.nats_config import NatsServerSettings, RouteTls, configuration, password, quoted
+from rookery.cluster.nats_config import (
+    NatsServerSettings,
+    RouteTls,
+    configuration,
+    password,
+    quoted,
+)
 
 SECRET = "the secret"
 

@@ -78,7 +78,7 @@ class TestSeveralMachines:
 
     def test_and_that_is_all(self):
         (warning,) = told(GOOD, node_id="a", peer_nodes="10.0.0.2,10.0.0.3")
-        assert warning.startswith("the streams between nodes are not encrypted")
+        assert warning.startswith("what goes between nodes is not encrypted")
 
     def test_certificates_do_not_make_the_passwords_of_nats(self):
         cluster = {"tls": TLS, "host": "10.0.0.1"}
