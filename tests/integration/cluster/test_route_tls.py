@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rookery.cluster import nats_server, names
+from rookery.cluster import names, nats_server
 from rookery.cluster.nats_config import RouteTls
 from rookery.cluster.streams import ensure_streams, stream_info
 from tests.support.certificates import Authority, Pair

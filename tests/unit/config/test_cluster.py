@@ -131,8 +131,8 @@ class TestDiscovery:
 
     @pytest.mark.parametrize("name", ["a..b", "a" * 64 + ".b", "_nats._tcp..b", ".b"])
     def test_what_is_no_name(self, name: str):
+        cluster = {**GOOD, "dns_name": name, "discovery": "dns"}
         with pytest.raises(ValidationError):
-            cluster = {**GOOD, "dns_name": name, "discovery": "dns"}
             Config.model_validate(data(cluster, node_id="a"))
 
     def test_kubernetes_wants_a_service_and_its_namespace(self):
