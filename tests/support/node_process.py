@@ -75,10 +75,6 @@ class NodeProcess:
             stream.close()
         return code
 
-    def said(self) -> str | None:
-        """The next line that it prints after it was ready; ``None`` when it has ended."""
-        return self._said.get(timeout=SECONDS_MAX)
-
     def log(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The next log line of this kind; those before it are passed over."""
         while (line := self._logged.get(timeout=SECONDS_MAX)) is not None:

@@ -191,16 +191,6 @@ def _cluster(config: Config) -> Iterator[str]:
             "set cluster.tls, or keep the nodes in a network of their own"
         )
     nats = cluster.nats
-    if nats.urls and nats.login == "none":
-        yield (
-            "the NATS servers of cluster.nats.urls do not tell whether they sync: without sync_interval: always in "
-            "the jetstream block of each, what was acknowledged last may be lost with the power"
-        )
-    if cluster.tls is not None and cluster.discovery in ("dns", "kubernetes") and not nats.urls:
-        yield (
-            f"discovery {cluster.discovery} finds addresses, so the certificate of cluster.tls has to name that of "
-            "this machine, or no NATS server lets another in: where it cannot, use discovery srv, which finds names"
-        )
     servers = known_servers(nats, peers)
     if nats.replicas > 1 and servers < 3 and not nats.urls and cluster.discovery == "static":
         yield (

@@ -81,17 +81,10 @@ def test_one_that_can_is_served_from_and_it_is_told_that_nobody_knows_whether_it
     with plain_server(tmp_path, text) as address:
         given = settings(tmp_path, address, "cluster.nats.replicas=1")
         with NodeProcess(*given) as node:
-            assert any("do not tell whether they sync" in line for line in _warnings(node))
+            told = node.event("nats_sync_unknown")
+            assert told["server"] == address
+            assert "sync_interval: always" in told["reason"]
             assert node.stop() == 0
-
-
-def _warnings(node: NodeProcess) -> list[str]:
-    lines = []
-    while not any("sync_interval" in line for line in lines):
-        line = node.said()
-        assert line is not None, lines
-        lines.append(line)
-    return lines
 
 
 def test_a_log_that_somebody_made_in_memory_is_not_relied_on(tmp_path: Path):

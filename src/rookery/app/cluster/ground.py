@@ -106,6 +106,13 @@ class Ground:
         faults = server_faults(self.jetstream.server_told, self.jetstream.where, replicas)
         if faults:
             raise NotStarted("; ".join(faults))
+        if self._config.cluster.nats.login == "none":
+            log.warning(
+                "nats_sync_unknown",
+                server=self.jetstream.where,
+                reason="NATS does not tell: without sync_interval: always in the jetstream block of each server, "
+                "what was acknowledged last may be lost with the power",
+            )
 
     def _own_server(self) -> str | None:
         """What the server of this machine calls itself; ``None`` where nothing but the node's name says that."""

@@ -81,6 +81,13 @@ async def routes_of(config: Config) -> tuple[str, ...]:
         await discovery.look()
         found = discovery.addresses
         if len(found) >= cluster.nats.replicas - 1:
+            if cluster.tls is not None and cluster.discovery != "srv":
+                # A certificate that does not name them is refused, which only the log of the NATS server tells.
+                log.info(
+                    "certificates_must_name",
+                    addresses=found,
+                    because="the servers are found by these",
+                )
             return found
         log.warning("waiting_for_others", found=found, problems=discovery.problems())
         await asyncio.sleep(LOOK_SECONDS)

@@ -1,13 +1,17 @@
 """The NATS server and the connection to it, by configuration."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from rookery.app.cluster import nats as module
 from rookery.app.cluster.nats import (
     LOCAL_SECRET,
     connection_settings,
+    routes_of,
     seed_of,
     server_settings,
 )
@@ -59,3 +63,22 @@ def test_servers_show_each_other_the_certificates_of_the_nodes():
 def test_where_others_are_looked_up():
     assert seed_of(config(discovery="dns", dns_name="r.example.com")) == "dns:r.example.com"
     assert seed_of(config(discovery="kubernetes", service="r")) == "kubernetes:r.space"
+
+
+@pytest.mark.parametrize(("discovery", "told"), [("dns", True), ("srv", False)])
+def test_what_certificates_have_to_name_is_told(
+    discovery: str, told: bool, monkeypatch: pytest.MonkeyPatch
+):
+    class Found:
+        addresses = ("198.51.100.1:6222", "198.51.100.2:6222")
+
+        async def look(self) -> None:
+            """They are known."""
+
+    monkeypatch.setattr(module, "Discovery", lambda *_: Found())
+    files = {"certificate_file": "c", "key_file": "k", "ca_file": "a"}
+    made = config(secret=SECRET, tls=files, discovery=discovery, dns_name="_nats._tcp.example.com")
+    with capture_logs() as lines:
+        assert asyncio.run(routes_of(made)) == Found.addresses
+    expected = [("certificates_must_name", Found.addresses)] if told else []
+    assert [(line["event"], line["addresses"]) for line in lines] == expected
