@@ -15,19 +15,25 @@ from pathlib import Path
 from typing import TypeVar
 
 from rookery.cluster.jetstream import JetStream, JetStreamSettings
-from rookery.cluster.nats_config import NatsServerSettings
+from rookery.cluster.nats_config import NatsServerSettings, RouteTls
 from rookery.cluster.nats_server import NatsServer
 from tests.support.slapd import free_ports
 
 T = TypeVar("T")
-SECRET = "a secret of the cluster"
+SECRET = "a-secret-of-the-cluster"
 CALL_SECONDS_MAX = 60.0
 
 
 class NatsCluster:
     """``count`` servers, called ``n0``, ``n1`` and so on unless named otherwise."""
 
-    def __init__(self, count: int, directory: Path, node_ids: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        count: int,
+        directory: Path,
+        node_ids: tuple[str, ...] = (),
+        tls: tuple[RouteTls | None, ...] = (),
+    ) -> None:
         self.directory = directory
         self.node_ids = node_ids or tuple(f"n{index}" for index in range(count))
         self.client_ports = free_ports(count)
@@ -41,6 +47,7 @@ class NatsCluster:
                 client_port=self.client_ports[index],
                 route_port=route_ports[index],
                 routes=routes,
+                route_tls=tls[index] if tls else None,
             )
             for index in range(count)
         ]
@@ -121,8 +128,11 @@ class NatsCluster:
 
 
 @contextmanager
-def nats_cluster(count: int, directory: Path, *node_ids: str) -> Iterator[NatsCluster]:
-    cluster = NatsCluster(count, directory, node_ids)
+def nats_cluster(
+    count: int, directory: Path, *node_ids: str, tls: tuple[RouteTls | None, ...] = ()
+) -> Iterator[NatsCluster]:
+    """``tls`` is what each server shows the others."""
+    cluster = NatsCluster(count, directory, node_ids, tls)
     try:
         cluster.start()
         yield cluster

@@ -12,6 +12,7 @@ from rookery.cli.options import ConfigFile, Overrides, load_or_exit
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine
+    from pathlib import Path
 
     from rookery.app import Node
     from rookery.app.cluster.keeper import ServerKeeper
@@ -208,12 +209,32 @@ async def _started(loaded: Loaded, ending: Ending, keeper: ServerKeeper | None) 
         from rookery.actors.clock import SystemClock
         from rookery.app.cluster.runtime import ClusterRuntime
 
+        _check_left_behind(loaded, directory)
         clock = SystemClock()
-        cluster = ClusterRuntime(loaded.config, directory, clock, ending.begin_anew, keeper)
+        cluster = ClusterRuntime(loaded.config, directory, clock, ending.begin_anew, keeper, base)
         await cluster.prepare()
     node = Node(loaded.config, directory, base, loaded.origins, cluster, access_directory(loaded))
     await node.start()
     return node
+
+
+def _check_left_behind(loaded: Loaded, directory: Path) -> None:
+    """Say before it is missed that a store from before this node had a name of its own is not this one's.
+
+    A single node needs no name and a member of a cluster does, and the name is in the default directory.
+    """
+    from rookery.config import unnamed_directory
+    from rookery.ports import NotStarted
+    from rookery.store.database import FILE
+
+    before = unnamed_directory(loaded)
+    if before is None or not (before / FILE).exists() or (directory / FILE).exists():
+        return
+    raise NotStarted(
+        f"{before} has the sessions, retained messages and users of this machine's node from before it was called "
+        f"{loaded.config.broker.node_id}, and none of them would be seen here: set store.directory to it, and they "
+        "begin this node's part of the cluster; or move it away"
+    )
 
 
 async def _reload(loaded: Loaded, logs: Logs, node: Node, reloading: asyncio.Lock) -> None:

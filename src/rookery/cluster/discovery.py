@@ -13,6 +13,7 @@ from typing import Final
 
 import dns.asyncresolver
 import dns.exception
+import dns.name
 import dns.rdatatype
 import dns.resolver
 import structlog
@@ -103,6 +104,8 @@ class Discovery:
                 seed.name, dns.rdatatype.SRV, search=True, lifetime=ANSWER_SECONDS_MAX
             )
             records = [record for record in answer if isinstance(record, SRV)]
+            # A record whose target is the root says that there is no such service.
+            records = [record for record in records if record.target != dns.name.root]
             return [(record.target.to_text(omit_final_dot=True), record.port) for record in records]
         addresses = await _addresses(self._resolver, seed.name)
         return [(address, seed.port) for address in addresses]

@@ -97,7 +97,17 @@ class JetStream:
     @property
     def server_name(self) -> str:
         """What the server calls itself that is connected to; empty where none ever was."""
-        return self._client.server_name
+        return str(self.server_told.get("server_name", ""))
+
+    @property
+    def server_told(self) -> Mapping[str, object]:
+        """What that server said of itself when it let us in, as NATS documents it (``INFO``)."""
+        return self._client.server_told
+
+    @property
+    def where(self) -> str:
+        """Its ``host:port``."""
+        return self._where()
 
     def problems(self) -> list[str]:
         """What is wrong with the connection now, for the operator; empty when nothing is."""
@@ -261,14 +271,20 @@ class JetStream:
 
 
 class _Client(Client):
-    """The library's client, which leaves connections open that were made and came to nothing."""
+    """The library's client, with what it lacks."""
 
     @property
-    def server_name(self) -> str:
+    def server_told(self) -> Mapping[str, object]:
         """As the server told when it let us in."""
-        return str(self._server_info.get("server_name", ""))
+        return self._server_info
+
+    async def close(self) -> None:
+        """End it, also where it never began to connect: the library takes that for a mistake of ours."""
+        if self._flush_queue is not None:
+            await super().close()
 
     async def _connect_to_server(self, s: Srv) -> None:
+        # It leaves connections open that were made and came to nothing.
         if self._transport:
             self._transport.close()  # type: ignore[no-untyped-call]
         await super()._connect_to_server(s)

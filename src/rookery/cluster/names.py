@@ -32,6 +32,14 @@ def server_name(node_id: str) -> str:
     return token(node_id)
 
 
+def server_tag(server: str) -> str:
+    """The tag of one server, by which a stream is placed on it; ``server`` is what it calls itself.
+
+    NATS makes no difference between capital and small letters in tags, so capital ones are written as others are.
+    """
+    return "node:" + "".join(f"={ord(each):02x}" if each.isupper() else each for each in server)
+
+
 def log_stream(node_id: str) -> str:
     """The stream with a cell's group commits."""
     return f"LOG_{token(node_id)}"

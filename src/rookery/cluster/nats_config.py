@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rookery.cluster.names import server_name, token
+from rookery.cluster.names import server_name, server_tag
 
 CLIENT_USER: Final = "rookery"
 SYSTEM_USER: Final = "system"
@@ -28,8 +28,19 @@ ROUTE_PINGS_MAX: Final = 3
 """A server that is cut off or stands still closes no connection. Without pings its own go on to be asked for copies
 that it holds, which delays an adoption, and after the cut the old connection waits for its next retransmission, which
 may be half a minute away. With these it is given up within 2 seconds and connected to anew every second."""
+ROUTE_TLS_SECONDS_MAX: Final = 5
+"""How long a handshake between two servers may take."""
 LOG_BYTES_MAX: Final = 16 << 20
 LOG_FILES_MAX: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTls:
+    """The PEM files of mutual TLS between the servers. The certificate has to be good for servers and for clients."""
+
+    certificate: Path
+    private_key: Path
+    ca: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,8 @@ class NatsServerSettings:
     Where there is no other, the server stands alone: NATS forms no cluster of one, and does not take over the
     streams of a server that stood alone when it becomes one of several.
     """
+    route_tls: RouteTls | None = None
+    """How the servers prove to each other who they are, and keep others from reading; ``None`` is in clear."""
     cluster_name: str = "rookery"
     binary: Path | None = None
     """The program; ``None`` looks for it beside Python and on the path."""
@@ -73,7 +86,7 @@ def configuration(settings: NatsServerSettings) -> str:
     """The text of the server's configuration file."""
     lines = [
         f"server_name: {quoted(server_name(settings.node_id))}",
-        f"server_tags: [{quoted('node:' + token(settings.node_id))}]",
+        f"server_tags: [{quoted(server_tag(server_name(settings.node_id)))}]",
         f"listen: {quoted(endpoint(settings.client_host, settings.client_port))}",
         f"max_payload: {PAYLOAD_BYTES_MAX}",
         f"max_control_line: {CONTROL_LINE_BYTES_MAX}",
@@ -107,8 +120,19 @@ def cluster_block(settings: NatsServerSettings) -> str:
         f"cluster {{ name: {quoted(settings.cluster_name)},"
         f" listen: {quoted(endpoint(settings.route_host, settings.route_port))}, no_advertise: true,"
         f" authorization {user(settings, ROUTE_USER)},"
-        f" ping_interval: {quoted(ROUTE_PING_INTERVAL)}, ping_max: {ROUTE_PINGS_MAX},"
+        f" ping_interval: {quoted(ROUTE_PING_INTERVAL)}, ping_max: {ROUTE_PINGS_MAX},{tls_block(settings)}"
         f" routes: [{', '.join(quoted(route) for route in routes)}] }}"
+    )
+
+
+def tls_block(settings: NatsServerSettings) -> str:
+    """What the servers show each other, and whom they believe; empty where they talk in clear."""
+    tls = settings.route_tls
+    if tls is None:
+        return ""
+    return (
+        f" tls {{ cert_file: {quoted(str(tls.certificate))}, key_file: {quoted(str(tls.private_key))},"
+        f" ca_file: {quoted(str(tls.ca))}, verify: true, timeout: {ROUTE_TLS_SECONDS_MAX} }},"
     )
 
 

@@ -36,6 +36,8 @@ START_SECONDS_MAX: Final = 60.0
 STOP_SECONDS_MAX: Final = 15.0
 """How long it may take to hand over what it leads; then it is killed."""
 LOOK_SECONDS: Final = 0.05
+FILES_READ_SECONDS: Final = 60.0
+"""How often certificates are looked at, which may be renewed."""
 REASON_CHARACTERS_MAX: Final = 500
 
 
@@ -80,10 +82,17 @@ class NatsServer:
         """Write the configuration and start the child. Raises ``NatsServerFault`` where that cannot be done."""
         self._program = find_program(self.settings.binary)
         version = await program_version(self._program)
-        write_configuration(self.settings)
+        try:
+            write_configuration(self.settings)
+        except OSError as error:
+            raise NatsServerFault(
+                f"{self.settings.directory}, where {PROGRAM} keeps its streams, cannot be written: {error.strerror}"
+            ) from error
         await self._spawn()
         self._kept = True
         self._tasks.start("nats-server", self._supervise())
+        if self.settings.route_tls is not None:
+            self._tasks.start("nats-certificates", self._keep_certificates_fresh())
         log.info(
             "nats_server_started",
             version=version,
@@ -186,6 +195,16 @@ class NatsServer:
                 log.info("nats_server_started_again", pid=self.pid, restarts=self._restarts)
                 return pause
 
+    async def _keep_certificates_fresh(self) -> None:
+        """Have the child read its certificates again when they were renewed; what it cannot use it leaves."""
+        stamps = await asyncio.to_thread(certificate_stamps, self.settings)
+        while True:
+            await asyncio.sleep(FILES_READ_SECONDS)
+            before, stamps = stamps, await asyncio.to_thread(certificate_stamps, self.settings)
+            if stamps != before and self._process is not None:
+                signal_to(self._process, signal.SIGHUP)
+                log.info("nats_certificates_renewed", log=str(log_path(self.settings)))
+
     def _ended(self, problem: str, pause: float) -> None:
         self._problem = problem
         log.error(
@@ -228,16 +247,22 @@ async def program_version(program: Path) -> str:
         raise NatsServerFault(f"{program} cannot be run: {error}") from error
     output, _ = await process.communicate()
     told = output.decode(errors="replace").strip()
-    match = re.search(r"v(\d+)\.(\d+)\.(\d+)", told)
+    match = re.search(r"v(\d+\.\d+\.\d+)", told)
     if match is None:
         raise NatsServerFault(f"{program} --version told no version of {PROGRAM}: {told[:80]!r}")
-    if (int(match[1]), int(match[2])) < VERSION_MIN:
+    if version_of(match[1]) < VERSION_MIN:
         wanted = ".".join(str(number) for number in VERSION_MIN)
         raise NatsServerFault(
-            f"{program} is of version {match[0][1:]}, and {wanted} or later is needed:"
+            f"{program} is of version {match[1]}, and {wanted} or later is needed:"
             " pip install 'rookery[cluster]' brings one"
         )
-    return match[0][1:]
+    return match[1]
+
+
+def version_of(text: str) -> tuple[int, int]:
+    """The first two numbers of a version; zeros where it is none."""
+    match = re.match(r"(\d+)\.(\d+)", text)
+    return (0, 0) if match is None else (int(match[1]), int(match[2]))
 
 
 def config_path(settings: NatsServerSettings) -> Path:
@@ -247,11 +272,25 @@ def config_path(settings: NatsServerSettings) -> Path:
 
 def write_configuration(settings: NatsServerSettings) -> None:
     """Write the configuration, which has passwords in it, for nobody else to read."""
-    settings.directory.mkdir(parents=True, exist_ok=True)
+    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = config_path(settings)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(configuration(settings))
+
+
+def certificate_stamps(settings: NatsServerSettings) -> list[tuple[int, int]]:
+    """What changes when a file of a certificate does: of each its time and number, zeros where there is none now."""
+    tls = settings.route_tls
+    found = []
+    for file in () if tls is None else (tls.certificate, tls.private_key, tls.ca):
+        try:
+            facts = file.stat()
+        except OSError:
+            found.append((0, 0))
+        else:
+            found.append((facts.st_mtime_ns, facts.st_ino))
+    return found
 
 
 async def lock_directory(directory: Path) -> int:

@@ -4,6 +4,7 @@ Whatever has to be made is made now, for while the cluster has lost a server not
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -13,8 +14,9 @@ from rookery.cluster.jetstream import JetStream, NoAnswer, Refusal
 
 log: Final = structlog.get_logger("rookery.cluster")
 
-REPLICAS_MAX: Final = 3
 STREAM_NOT_FOUND: Final = 10059
+ALWAYS_SO: Final = ("storage", "retention", "max_msgs", "max_bytes", "max_age")
+"""What decides whether a stream keeps what it was given."""
 TRY_SECONDS: Final = 0.25
 TELL_SECONDS: Final = 5.0
 """How often the log says what is still waited for."""
@@ -22,16 +24,15 @@ MAKE_SECONDS_MAX: Final = 5.0
 """A stream is made by the servers together."""
 
 
-def replicas_for(servers: int) -> int:
-    """How many servers keep each stream."""
-    return max(1, min(REPLICAS_MAX, servers))
+async def ensure_streams(
+    jetstream: JetStream, node_id: str, replicas: int, home: str | None
+) -> None:
+    """Make what is missing, each with so many replicas; waits as long as that takes.
 
-
-async def ensure_streams(jetstream: JetStream, node_id: str, servers: int) -> None:
-    """Make what is missing, with as many replicas as there are servers for; waits as long as that takes."""
-    replicas = replicas_for(servers)
-    beside = node_id if servers > replicas else None
-    await _until_done(jetstream, wanted_streams(node_id, replicas), beside)
+    ``home`` is the name of the server on which one replica of what is the node's own has to lie. It is ``None``
+    where JetStream chooses the servers, since those of somebody else are not told from each other.
+    """
+    await _until_done(jetstream, wanted_streams(node_id, replicas), home)
 
 
 def wanted_streams(node_id: str, replicas: int) -> list[dict[str, Any]]:
@@ -66,14 +67,17 @@ def wanted_streams(node_id: str, replicas: int) -> list[dict[str, Any]]:
     return made
 
 
+def is_register(stream: str) -> bool:
+    """Whether a stream is shared by all nodes."""
+    return stream in {names.register_stream(index) for index in range(names.REGISTERS)}
+
+
 async def stream_info(jetstream: JetStream, stream: str) -> dict[str, Any]:
     """What the leader says of a stream. Raises ``NoAnswer`` and ``Refusal``."""
     return await jetstream.api(f"STREAM.INFO.{stream}")
 
 
-async def _until_done(
-    jetstream: JetStream, wanted: list[dict[str, Any]], beside: str | None
-) -> None:
+async def _until_done(jetstream: JetStream, wanted: list[dict[str, Any]], home: str | None) -> None:
     """Look at all of them in turn, so that they come into being at the same time."""
     loop = asyncio.get_running_loop()
     began = told = loop.time()
@@ -85,7 +89,7 @@ async def _until_done(
             if not reasons[name]:
                 continue
             try:
-                changed, reasons[name] = await _ensure(jetstream, each, beside, name in new)
+                changed, reasons[name] = await _ensure(jetstream, each, home, name in new)
             except (NoAnswer, Refusal) as error:
                 reasons[name] = str(error)
             else:
@@ -100,33 +104,46 @@ async def _until_done(
 
 
 async def _ensure(
-    jetstream: JetStream, wanted: dict[str, Any], beside: str | None, new: bool
+    jetstream: JetStream, wanted: dict[str, Any], home: str | None, new: bool
 ) -> tuple[bool, str]:
     """Make the stream, or give it the replicas it lacks: it never loses one here.
 
-    Returns whether something was changed, and why the stream cannot be relied on yet; empty where it can. Where
-    there are more servers than replicas, a log must lie on its node's own: it is made there alone, and then given
-    the others.
+    Returns whether something was changed, and why the stream cannot be relied on yet; empty where it can. What
+    must lie at home is made there alone, and then given the others: for all of them at once there is no asking that
+    one be a certain server.
     """
     name = str(wanted["name"])
+    made = False
     try:
         info = await stream_info(jetstream, name)
     except Refusal as refusal:
         if refusal.code != STREAM_NOT_FOUND:
             raise
         first = dict(wanted)
-        if beside is not None and not name.startswith("REG_"):
-            tag = "node:" + names.token(beside)
-            first |= {"num_replicas": 1, "placement": {"tags": [tag]}}
-        await jetstream.api(f"STREAM.CREATE.{name}", first, MAKE_SECONDS_MAX)
+        if home is not None and not is_register(name):
+            first |= {"num_replicas": 1, "placement": {"tags": [names.server_tag(home)]}}
+        info = await jetstream.api(f"STREAM.CREATE.{name}", first, MAKE_SECONDS_MAX)
         log.info("stream_made", stream=name, replicas=wanted["num_replicas"])
-        return True, "it was made just now"
+        made = True
     now = info["config"]
     if now["num_replicas"] < wanted["num_replicas"]:
         asked = {**now, **wanted, "placement": None}
         await jetstream.api(f"STREAM.UPDATE.{name}", asked, MAKE_SECONDS_MAX)
         return True, "it was given replicas just now"
-    return False, unreliable(info, new)
+    if made:
+        return True, "it was made just now"
+    return False, strange(now, wanted) or unreliable(info, new)
+
+
+def strange(now: Mapping[str, object], wanted: Mapping[str, object]) -> str:
+    """Why a stream that is there is none of ours, though it has the name of one; empty where it is."""
+    for key in ALWAYS_SO:
+        if now.get(key) != wanted[key]:
+            return (
+                f"somebody else made it: its {key} is {now.get(key)} and has to be {wanted[key]}, or records would "
+                "be lost; remove it where it is empty, or change that"
+            )
+    return ""
 
 
 def unreliable(info: dict[str, Any], new: bool) -> str:
@@ -141,6 +158,10 @@ def unreliable(info: dict[str, Any], new: bool) -> str:
         return ""
     if not cluster.get("leader"):
         return "it has no leader"
+    # While replicas are added, one after the other, fewer than they say are a majority.
+    origin = (cluster.get("desired") or {}).get("origin") or {}
+    if int(origin.get("replicas", replicas)) < replicas:
+        return "it is being given replicas"
     joined = sum(bool(replica.get("current")) for replica in cluster.get("replicas", ()))
     if new and joined < replicas - 1:
         return f"{joined} of {replicas - 1} other replicas have joined"

@@ -12,6 +12,7 @@ from rookery.config.load import (
     find_file,
     load,
     store_directory,
+    unnamed_directory,
 )
 from rookery.config.models import Config, Store
 from rookery.config.settings import to_settings
@@ -36,5 +37,6 @@ __all__ = [
     "load",
     "store_directory",
     "to_settings",
+    "unnamed_directory",
     "warnings",
 ]

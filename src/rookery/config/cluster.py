@@ -24,12 +24,21 @@ REPLICAS: Final = (1, 3)
 NODE_ID: Final = "1 to 64 letters, digits, _ and -"
 """What a node's name may be made of in a cluster, where it is part of the names of streams."""
 NODE_ID_CHARACTERS_MAX: Final = 64
+LABEL_CHARACTERS_MAX: Final = 63
+"""How long the parts of a name of the DNS may be."""
+SRV_LABELS_MIN: Final = 3
 
 
 def _host_port(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not 1 <= int(port) <= 65535:
         raise ValueError("no address")
+    return value
+
+
+def _labels(value: str) -> str:
+    if any(not 1 <= len(label) <= LABEL_CHARACTERS_MAX for label in value.rstrip(".").split(".")):
+        raise ValueError("no name of the DNS")
     return value
 
 
@@ -55,6 +64,7 @@ HostPort = Annotated[
 DnsName = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?$", max_length=253),
+    AfterValidator(_labels),
     Expected("a name of the DNS, as rookery.example.com"),
 ]
 NatsUrl = Annotated[
@@ -71,7 +81,8 @@ class ClusterTls(Section):
     """The certificate that a node shows to other nodes, and whose certificates it believes."""
 
     certificate_file: FilePath
-    """The PEM file with the node's certificate, its chain after it."""
+    """The PEM file with the node's certificate, its chain after it. It has to be good for servers and for clients,
+    and to name the host of `cluster.advertise`, and the hosts or addresses at which other nodes find this one."""
     key_file: FilePath
     """The PEM file with the certificate's private key."""
     ca_file: FilePath
@@ -152,13 +163,16 @@ class Cluster(Section):
     """The address that other nodes are told for this one; at null `host` and `broker.grpc_port`, with the
     machine's name where `host` is every interface."""
     tls: ClusterTls | None = None
-    """Certificates for the streams between nodes; at null they are not encrypted."""
+    """Certificates for all that goes between nodes: their streams, and the routes of the NATS servers they start;
+    at null it is not encrypted. They do not take the place of `cluster.secret`, of which NATS makes passwords."""
     discovery: Literal["static", "dns", "srv", "kubernetes"] = "static"
-    """Where the other nodes are found: `static` in `broker.peer_nodes`; `dns` at every address of `dns_name`,
-    at `broker.grpc_port`; `srv` in the SRV records of `dns_name`, with their ports; `kubernetes` behind the
-    headless service `service` in `broker.pod_namespace`."""
+    """Where the NATS servers of the other nodes are found, by which nodes tell each other all else: `static` at
+    `nats.routes`, or at the hosts of `broker.peer_nodes`; `dns` at every address of `dns_name`, at
+    `nats.route_port`; `srv` in the SRV records of `dns_name`, at the ports in them, which must be the route ports;
+    `kubernetes` at every address behind the headless service `service` in `broker.pod_namespace`, at
+    `nats.route_port`. What `nats.routes` lists goes before what is looked up."""
     dns_name: DnsName | None = None
-    """The name that `dns` and `srv` look up."""
+    """The name that `dns` and `srv` look up; for `srv` as `_nats._tcp.example.com`."""
     service: (
         Annotated[
             str,
@@ -175,6 +189,14 @@ class Cluster(Section):
         wanted = {"dns": "dns_name", "srv": "dns_name", "kubernetes": "service"}.get(self.discovery)
         if wanted is not None and getattr(self, wanted) is None:
             yield (wanted,), f"is missing: discovery {self.discovery} looks it up"
+        elif self.discovery == "srv" and not is_srv_name(self.dns_name or ""):
+            yield (
+                ("dns_name",),
+                (
+                    f"is {self.dns_name}, which has no SRV records: discovery srv takes _service._tcp.domain, as "
+                    "_nats._tcp.example.com; for the addresses of a name set discovery to dns"
+                ),
+            )
         for name in ("dns_name", "service"):
             if name != wanted and getattr(self, name) is not None:
                 yield (name,), f"is not for discovery {self.discovery}; leave it out"
@@ -227,13 +249,20 @@ def _identity_problems(cluster: Cluster, around: Surroundings) -> Iterator[Probl
                 "own, the same after a restart"
             ),
         )
-    if elsewhere and cluster.secret is None and cluster.tls is None:
+    if elsewhere and cluster.secret is None:
+        own = not cluster.nats.urls or cluster.nats.login == "secret"
+        if cluster.tls is None:
+            why = "without it or cluster.tls anybody who reaches the port is taken for a node"
+        elif own:
+            why = (
+                "it is needed beside cluster.tls, which protects the links, for NATS, which keeps the logs, takes "
+                "passwords made from it"
+            )
+        else:
+            return
         yield (
             ("cluster", "secret"),
-            (
-                "is missing: without it or cluster.tls anybody who reaches the port is taken for a node; give all "
-                "nodes the same, from `openssl rand -hex 32`, say"
-            ),
+            f"is missing: {why}; give all nodes the same, from `openssl rand -hex 32`, say",
         )
 
 
@@ -269,6 +298,16 @@ def _address_problems(cluster: Cluster, around: Surroundings) -> Iterator[Proble
                 "it to the address they know"
             ),
         )
+
+
+def is_srv_name(name: str) -> bool:
+    """Whether there may be SRV records by this name: ``_service._tcp.domain``."""
+    labels = name.rstrip(".").split(".")
+    return (
+        len(labels) >= SRV_LABELS_MIN
+        and labels[0].startswith("_")
+        and labels[1] in ("_tcp", "_udp")
+    )
 
 
 def reaches_out(cluster: Cluster, peers: Sequence[str]) -> bool:

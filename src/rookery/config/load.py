@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from rookery.config.errors import DEFAULT, ConfigError, ConfigErrors, Origin, Path
 from rookery.config.messages import sentences, unknown_key
-from rookery.config.models import Config
+from rookery.config.models import Config, default_node_id
 from rookery.config.schema import setting_at
 from rookery.config.secrets import References
 from rookery.config.sections import TOLERATE_PROBLEMS
@@ -83,6 +83,15 @@ def store_directory(loaded: Loaded) -> FilePath:
     # Nodes that share a folder and differ in their names must not meet in one store.
     directory = FilePath(config.store.directory or f"{STORE_DIRECTORY}/{config.broker.node_id}")
     return base_directory(loaded) / directory
+
+
+def unnamed_directory(loaded: Loaded) -> FilePath | None:
+    """Where the store lay while the node had its default name; ``None`` where that makes no difference."""
+    broker, store = loaded.config.broker, loaded.config.store
+    if store.directory is not None or "node_id" not in broker.model_fields_set:
+        return None
+    name = default_node_id({"mqtt_port": broker.mqtt_port})
+    return None if name == broker.node_id else store_directory(loaded).parent / name
 
 
 def access_directory(loaded: Loaded) -> FilePath:

@@ -30,7 +30,7 @@ from rookery.config.sections import (
 )
 
 
-def _default_node_id(settings: dict[str, Any]) -> str:
+def default_node_id(settings: dict[str, Any]) -> str:
     """Two nodes on one machine differ in their port, so they differ in their default name."""
     return f"rookery-{settings.get('mqtt_port', 1883)}"
 
@@ -46,12 +46,13 @@ class Broker(Section):
     """The port of `/metrics`, `/health/live` and `/health/ready`, and in a cluster of `/cluster`."""
     dashboard_port: Port = 18083
     """The port of the dashboard and the REST API."""
-    node_id: NodeId = Field(default_factory=_default_node_id)
+    node_id: NodeId = Field(default_factory=default_node_id)
     """The node's name: unlike that of any other node, the same after a restart. The default is made
     from the port, `rookery-<mqtt_port>`."""
     peer_nodes: Peers = ()
-    """The other nodes of the cluster as `host` or `host:port` of their gRPC port; a list, or one text
-    with commas. Some are enough: the others are heard of from these. A node on its own does not use it."""
+    """The other nodes of the cluster as `host` or `host:port` of their gRPC port; a list, or one text with
+    commas. Their NATS servers are looked for at these hosts (`cluster.nats.routes`), and by way of those all
+    nodes hear of each other's gRPC ports; so some are enough. A node on its own does not use it."""
     pod_namespace: (
         Annotated[
             str,

@@ -187,7 +187,7 @@ def _cluster(config: Config) -> Iterator[str]:
         return
     if reaches_out(cluster, peers) and cluster.tls is None:
         yield (
-            "the streams between nodes are not encrypted, and whoever is on the way can read the messages: "
+            "what goes between nodes is not encrypted, and whoever is on the way can read the messages: "
             "set cluster.tls, or keep the nodes in a network of their own"
         )
     nats = cluster.nats

@@ -17,7 +17,7 @@ ATTEMPT_SECONDS_MAX = 40
 
 
 async def made(jetstream: JetStream, node_id: str) -> JetStreamLog:
-    await ensure_streams(jetstream, node_id, 3)
+    await ensure_streams(jetstream, node_id, 3, jetstream.server_name)
     return JetStreamLog(jetstream, node_id)
 
 

@@ -36,7 +36,7 @@ class JetStreamStore:
 
     async def open(self) -> Loaded:
         await self._jetstream.connect()
-        await ensure_streams(self._jetstream, self._node_id, 3)
+        await ensure_streams(self._jetstream, self._node_id, 3, self._jetstream.server_name)
         log = JetStreamLog(self._jetstream, self._node_id)
         self._store = replicated_store(
             self._directory, log, patience_seconds=3.0, open_patience_seconds=SECONDS_MAX
@@ -140,7 +140,7 @@ def test_the_leader_is_killed_under_commits(servers: NatsCluster, tmp_path: Path
 
     async def main() -> None:
         async with servers.connected() as jetstream:
-            await ensure_streams(jetstream, node_id, 3)
+            await ensure_streams(jetstream, node_id, 3, jetstream.server_name)
             victim = servers.node_ids.index(await leader(jetstream, node_id))
         home = (victim + 1) % 3
         async with running(servers, node_id, tmp_path / "a", home) as (store, _):
@@ -199,7 +199,7 @@ def test_a_node_dies_with_its_server_and_comes_back_without_its_disk(
 
     async def main() -> None:
         async with servers.connected() as jetstream:
-            await ensure_streams(jetstream, node_id, 3)
+            await ensure_streams(jetstream, node_id, 3, jetstream.server_name)
             victim = servers.node_ids.index(await leader(jetstream, node_id))
         store = JetStreamStore(servers, node_id, tmp_path / "a", victim)
         await store.open()

@@ -44,7 +44,8 @@ class Told:
 async def node(servers: NatsCluster, index: int) -> AsyncIterator[tuple[JetStream, Registers]]:
     """The connection of a node, whose streams are there and led as they should be, and its registers."""
     async with servers.connected(index) as jetstream:
-        await ensure_streams(jetstream, servers.node_ids[index], 3)
+        node_id = servers.node_ids[index]
+        await ensure_streams(jetstream, node_id, 3, jetstream.server_name)
         registers = Registers(jetstream, SystemClock())
         yield jetstream, registers
         await registers.stop()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import rookery
+
 Done = subprocess.CompletedProcess[str]
 
 COMMAND = (sys.executable, "-m", "rookery")
@@ -78,6 +80,20 @@ class TestCheck:
             ["environment MQTT_PORT", "broker.mqtt_port"],
             ["--set log.level=loud", "log.level"],
         ]
+
+    def test_a_name_without_srv_records_is_told_before_a_node_starts(self, tmp_path: Path):
+        pytest.importorskip("grpc")
+        (tmp_path / "rookery.yaml").write_text(
+            "broker: {node_id: a}\n"
+            "cluster: {enabled: true, secret: 0123456789abcdef, host: 0.0.0.0,\n"
+            "  discovery: srv, dns_name: nodes.example.com}\n"
+        )
+        expected = "rookery.yaml:3:29: cluster.dns_name: is nodes.example.com, which has no SRV "
+        checked, started = run(tmp_path, "check"), rookery("start", cwd=tmp_path)
+        assert (checked.returncode, started.returncode) == (1, 1)
+        assert checked.stderr.startswith(expected)
+        assert "_nats._tcp.example.com" in checked.stderr
+        assert started.stderr.decode() == checked.stderr
 
     @pytest.mark.parametrize("how", ["option", "variable", "working directory"])
     def test_the_file_is_found(self, tmp_path: Path, how: str):

@@ -67,6 +67,23 @@ def test_srv_records_say_hosts_and_ports():
     run(work())
 
 
+def test_srv_records_that_are_none():
+    async def work() -> None:
+        async with name_server() as (server, resolver):
+            server.records = {
+                ("_none._tcp.example", "SRV"): ["0 0 0 ."],
+                ("_other._tcp.example", "A"): ["198.51.100.1"],
+            }
+            seeds = ["srv:_none._tcp.example", "srv:_other._tcp.example"]
+            found = Discovery(seeds, 7, ELSEWHERE, lambda _: None, resolver)
+            await found.look()
+            assert found.addresses == ()
+            [problem] = found.problems()
+            assert problem.startswith("srv:_other._tcp.example was not found: ")
+
+    run(work())
+
+
 def test_the_own_address_is_recognised_by_the_machine_and_the_port():
     async def work() -> None:
         async with name_server() as (server, resolver):

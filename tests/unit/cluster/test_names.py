@@ -9,6 +9,8 @@ from rookery.cluster.names import (
     log_stream,
     log_subject,
     register_subject,
+    server_name,
+    server_tag,
     snapshot_subject,
     token,
 )
@@ -44,3 +46,9 @@ def test_long_ids_differ_where_their_beginnings_do_not():
 def test_no_id_is_refused():
     with pytest.raises(ValueError, match="at least one character"):
         token("")
+
+
+def test_tags_differ_where_capital_letters_do():
+    assert server_tag(server_name("node-1")) == "node:node-1"
+    tags = {server_tag(server_name(each)).lower() for each in ("a", "A", "=41", "=61", "==41")}
+    assert len(tags) == 5

@@ -3,7 +3,13 @@
 import re
 from pathlib import Path
 
-from rookery.cluster.nats_config import NatsServerSettings, configuration, password, quoted
+from rookery.cluster.nats_config import (
+    NatsServerSettings,
+    RouteTls,
+    configuration,
+    password,
+    quoted,
+)
 
 SECRET = "the secret"
 
@@ -41,6 +47,13 @@ def test_routes_lead_to_the_others_with_the_password_of_routes():
     assert f'"nats-route://route:{route}@127.0.0.2:6222"' in text
     assert f'"nats-route://route:{route}@127.0.0.3:6222"' in text
     assert "@127.0.0.1:6222" not in text
+
+
+def test_routes_are_encrypted_where_there_are_certificates():
+    assert "tls {" not in configuration(settings())
+    tls = RouteTls(Path("/a b/c"), Path("/k"), Path("/ca"))
+    block = 'tls { cert_file: "/a b/c", key_file: "/k", ca_file: "/ca", verify: true, timeout: 5 }'
+    assert block in configuration(settings(route_tls=tls))
 
 
 def test_a_server_alone_has_no_cluster():

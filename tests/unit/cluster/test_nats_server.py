@@ -69,6 +69,20 @@ def test_nobody_else_may_read_its_configuration(tmp_path: Path):
     assert stat.S_IMODE(config_path(subject).stat().st_mode) == 0o600
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path):
+    (tmp_path / "nats").touch()
+    fault = asyncio.run(fault_of(settings(tmp_path)))
+    assert fault == (
+        f"{tmp_path}/nats, where nats-server keeps its streams, cannot be written: File exists"
+    )
+
+
+async def fault_of(subject: NatsServerSettings) -> str:
+    with pytest.raises(NatsServerFault) as caught:
+        await NatsServer(subject).start()
+    return str(caught.value)
+
+
 def test_a_child_that_dies_is_started_again(tmp_path: Path):
     async def main() -> None:
         server = NatsServer(settings(tmp_path))

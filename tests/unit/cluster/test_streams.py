@@ -2,12 +2,7 @@
 
 import pytest
 
-from rookery.cluster.streams import replicas_for, unreliable, wanted_streams
-
-
-@pytest.mark.parametrize(("servers", "replicas"), [(1, 1), (2, 2), (3, 3), (5, 3)])
-def test_as_many_replicas_as_there_are_servers_for(servers: int, replicas: int):
-    assert replicas_for(servers) == replicas
+from rookery.cluster.streams import unreliable, wanted_streams
 
 
 def test_the_streams_of_a_node():
@@ -44,3 +39,14 @@ def test_what_can_be_relied_on(
     told = unreliable({"config": {"num_replicas": replicas}, "cluster": cluster}, new)
     assert reason in told
     assert bool(told) == bool(reason)
+
+
+@pytest.mark.parametrize(("before", "reason"), [(1, "is being given"), (3, "")])
+def test_replicas_that_are_added_are_waited_for_whoever_asked_for_them(before: int, reason: str):
+    # The shape of nats-server 2.15; a replacement of a server has as many replicas before as after.
+    cluster = {
+        "leader": "a",
+        "replicas": [{"current": True}, {"current": True}],
+        "desired": {"origin": {"replicas": before}, "status": {"type": "membership"}},
+    }
+    assert reason in unreliable({"config": {"num_replicas": 3}, "cluster": cluster}, new=False)

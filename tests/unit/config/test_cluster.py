@@ -14,6 +14,7 @@ from tests.support.config import problems
 
 SECRET = "0123456789abcdef"
 GOOD: dict[str, Any] = {"secret": SECRET, "host": "0.0.0.0"}
+TLS = {"certificate_file": "a", "key_file": "b", "ca_file": "c"}
 LOOPBACK = [{"type": "tcp", "host": "127.0.0.1"}]
 
 
@@ -77,12 +78,21 @@ class TestSeveralMachines:
 
     def test_and_that_is_all(self):
         (warning,) = told(GOOD, node_id="a", peer_nodes="10.0.0.2,10.0.0.3")
-        assert warning.startswith("the streams between nodes are not encrypted")
+        assert warning.startswith("what goes between nodes is not encrypted")
 
-    def test_certificates_are_as_good_as_a_secret(self):
-        tls = {"certificate_file": "a", "key_file": "b", "ca_file": "c"}
-        cluster = {"tls": tls, "host": "10.0.0.1"}
-        assert told(cluster, node_id="a", peer_nodes="10.0.0.2,10.0.0.3") == []
+    def test_certificates_do_not_make_the_passwords_of_nats(self):
+        cluster = {"tls": TLS, "host": "10.0.0.1"}
+        nodes = {"node_id": "a", "peer_nodes": "10.0.0.2,10.0.0.3"}
+        (text,) = refused(cluster, **nodes).values()
+        assert text.startswith("is missing: it is needed beside cluster.tls")
+        assert "openssl rand" in text
+        theirs = {**cluster, "nats": {"urls": "nats://x", "login": "secret"}}
+        assert set(refused(theirs, **nodes)) == {"cluster.secret"}
+        for more in ({"secret": SECRET}, {"nats": {"urls": "nats://x"}}):
+            assert told({**cluster, **more}, **nodes) == []
+
+    def test_certificates_on_one_machine_need_no_secret(self):
+        assert told({"tls": TLS, "nats": {"routes": "127.0.0.1:1,127.0.0.1:2"}}) == []
 
     def test_an_address_that_others_cannot_use(self):
         cluster = {**GOOD, "advertise": "localhost:8081"}
@@ -101,6 +111,21 @@ class TestDiscovery:
         }
         cluster = {**GOOD, "discovery": kind, "dns_name": "_rookery._tcp.example.com"}
         assert Config.model_validate(data(cluster, node_id="a"))
+
+    @pytest.mark.parametrize("name", ["example.com", "_nats.example.com", "_nats._tcp", "a._tcp.b"])
+    def test_srv_records_have_names_of_their_own(self, name: str):
+        cluster = {**GOOD, "discovery": "srv", "dns_name": name}
+        (text,) = refused(cluster, node_id="a").values()
+        assert text.startswith(f"is {name}, which has no SRV records")
+        assert "_nats._tcp.example.com" in text
+        if not name.startswith("_nats._tcp"):
+            assert Config.model_validate(data({**cluster, "discovery": "dns"}, node_id="a"))
+
+    @pytest.mark.parametrize("name", ["a..b", "a" * 64 + ".b", "_nats._tcp..b", ".b"])
+    def test_what_is_no_name(self, name: str):
+        cluster = {**GOOD, "dns_name": name, "discovery": "dns"}
+        with pytest.raises(ValidationError):
+            Config.model_validate(data(cluster, node_id="a"))
 
     def test_kubernetes_wants_a_service_and_its_namespace(self):
         cluster = {**GOOD, "discovery": "kubernetes"}

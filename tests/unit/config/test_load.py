@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from rookery.config.errors import ConfigErrors
-from rookery.config.load import access_directory, find_file, load, store_directory
+from rookery.config.load import (
+    access_directory,
+    find_file,
+    load,
+    store_directory,
+    unnamed_directory,
+)
 
 Write = Callable[[str], Path]
 
@@ -364,6 +370,16 @@ class TestStoreDirectory:
         path.write_text("store: {directory: d}\n")
         assert store_directory(load(path)) == tmp_path / "d"
         assert store_directory(load(None, {}, ["store.directory=/x/y"])) == Path("/x/y")
+
+    def test_where_it_was_before_the_node_had_a_name(self, tmp_path: Path):
+        named = ["broker.node_id=a", "broker.mqtt_port=7"]
+        assert unnamed_directory(load(None, {}, named)) == Path("rookery-data/rookery-7")
+        path = tmp_path / "f.yaml"
+        path.write_text("broker: {node_id: a}\n")
+        assert unnamed_directory(load(path)) == tmp_path / "rookery-data" / "rookery-1883"
+        assert unnamed_directory(load()) is None
+        assert unnamed_directory(load(None, {}, ["broker.node_id=rookery-1883"])) is None
+        assert unnamed_directory(load(None, {}, [*named, "store.directory=d"])) is None
 
     def test_the_access_database_is_beside_the_store_unless_it_is_shared(self):
         assert access_directory(load(None, {}, ["store.directory=/x/y"])) == Path("/x/y")

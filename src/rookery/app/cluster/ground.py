@@ -19,9 +19,11 @@ from rookery.cluster.jetstream import JetStream
 from rookery.cluster.leaders import Leaders
 from rookery.cluster.lease import Lease, LeaseEvents
 from rookery.cluster.registers import Registers
+from rookery.cluster.requirements import server_faults
 from rookery.cluster.streams import ensure_streams
 from rookery.config.cluster import advertised, host_of
-from rookery.ports import LogUnavailable
+from rookery.ports import LogUnavailable, NotStarted
+from rookery.store.database import make_directory
 
 if TYPE_CHECKING:
     from rookery.app.cluster.keeper import ServerKeeper
@@ -44,11 +46,16 @@ class Ground:
         clock: Clock,
         events: LeaseEvents,
         keeper: ServerKeeper,
+        base: Path,
     ) -> None:
-        """``directory`` is that of the node's store; ``keeper`` has the NATS server, and ends it."""
+        """``directory`` is that of the node's store; ``keeper`` has the NATS server, and ends it.
+
+        ``base`` is where relative paths in the configuration start.
+        """
         self._config = config
         self._keeper = keeper
         self._directory = directory
+        self._base = base
         node_id = config.broker.node_id
         self.server: NatsServer | None = None
         self.jetstream = JetStream(connection_settings(config))
@@ -58,18 +65,25 @@ class Ground:
         self._tasks = Tasks(_failed)
 
     async def start(self) -> CellRecord:
-        """Have everything there, however long that takes; the node's record, with the epoch of its cell."""
+        """Have everything there, however long that takes; the node's record, with the epoch of its cell.
+
+        Raises ``NatsServerFault``, ``NotStarted`` and ``StoreFault``.
+        """
         config = self._config
         nats = config.cluster.nats
+        # For its owner only, which the NATS server would not see to when it makes its own directory in there.
+        await asyncio.to_thread(make_directory, self._directory)
         if not nats.urls:
             routes = await routes_of(config)
-            settings = server_settings(config, self._directory, routes)
+            settings = server_settings(config, self._directory, self._base, routes)
             self.server = await self._keeper.have(settings)
         await self.jetstream.connect()
+        if nats.urls:
+            self._check_server()
         node_id = config.broker.node_id
-        await ensure_streams(self.jetstream, node_id, nats.replicas)
-        shared = self.jetstream.server_name if nats.login == "secret" else None
-        self._tasks.start("leaders", Leaders(self.jetstream, node_id, shared).run())
+        own = self._own_server()
+        await ensure_streams(self.jetstream, node_id, nats.replicas, own)
+        self._tasks.start("leaders", Leaders(self.jetstream, node_id, own).run())
         return await self.lease.acquire(self._record(), self._empty)
 
     async def stop(self) -> None:
@@ -85,6 +99,25 @@ class Ground:
         if not self.jetstream.connected:
             found.append("there is no connection to NATS")
         return found
+
+    def _check_server(self) -> None:
+        """Raise ``NotStarted`` where a server of somebody else cannot keep what must last."""
+        replicas = self._config.cluster.nats.replicas
+        faults = server_faults(self.jetstream.server_told, self.jetstream.where, replicas)
+        if faults:
+            raise NotStarted("; ".join(faults))
+        if self._config.cluster.nats.login == "none":
+            log.warning(
+                "nats_sync_unknown",
+                server=self.jetstream.where,
+                reason="NATS does not tell: without sync_interval: always in the jetstream block of each server, "
+                "what was acknowledged last may be lost with the power",
+            )
+
+    def _own_server(self) -> str | None:
+        """What the server of this machine calls itself; ``None`` where nothing but the node's name says that."""
+        nats = self._config.cluster.nats
+        return None if nats.urls and nats.login == "none" else self.jetstream.server_name
 
     def _record(self) -> CellRecord:
         config = self._config

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 class MachineNats:
     """The server as the configuration has it. ``stop`` must follow ``start``."""
 
-    def __init__(self, config: Config, directory: Path) -> None:
-        """``directory`` is that of the store."""
+    def __init__(self, config: Config, directory: Path, base: Path) -> None:
+        """``directory`` is that of the store; ``base`` is where relative paths in the configuration start."""
         self.listening = False
         """Whether it was started."""
         self.fault = ""
         """Why it could not be."""
         self._config = config
         self._directory = directory
+        self._base = base
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,7 +70,7 @@ class MachineNats:
 
     async def _serve_until_cancelled(self) -> None:
         routes = await routes_of(self._config)
-        settings = server_settings(self._config, self._directory, routes)
+        settings = server_settings(self._config, self._directory, self._base, routes)
         server = NatsServer(settings, own_session=True)
         try:
             await server.start()

@@ -11,10 +11,11 @@ import structlog
 
 from rookery.cluster.discovery import Discovery
 from rookery.cluster.jetstream import JetStreamSettings
-from rookery.cluster.nats_config import NatsServerSettings
+from rookery.cluster.nats_config import NatsServerSettings, RouteTls
 from rookery.config.cluster import advertised, host_of
 
 if TYPE_CHECKING:
+    from rookery.config.cluster import ClusterTls
     from rookery.config.models import Config
 
 log: Final = structlog.get_logger("rookery.app")
@@ -40,21 +41,33 @@ def connection_settings(config: Config) -> JetStreamSettings:
     return JetStreamSettings(servers, secret_of(config) if known else "", config.broker.node_id)
 
 
-def server_settings(config: Config, directory: Path, routes: tuple[str, ...]) -> NatsServerSettings:
-    """How the server is run; ``directory`` is that of the store, ``routes`` are those of the others."""
-    nats = config.cluster.nats
+def server_settings(
+    config: Config, directory: Path, base: Path, routes: tuple[str, ...]
+) -> NatsServerSettings:
+    """How the server is run; ``directory`` is that of the store, ``routes`` are those of the others.
+
+    ``base`` is where a relative path in the configuration starts.
+    """
+    nats, tls = config.cluster.nats, config.cluster.tls
     own = host_of(advertised(config.cluster, 1, socket.gethostname()))
     return NatsServerSettings(
         node_id=config.broker.node_id,
-        directory=directory / (nats.directory or NATS_DIRECTORY),
+        directory=directory / NATS_DIRECTORY if nats.directory is None else base / nats.directory,
         secret=secret_of(config),
         client_port=nats.port,
         route_host=config.cluster.host,
         route_port=nats.route_port,
         routes=tuple(route for route in routes if route != f"{own}:{nats.route_port}"),
+        route_tls=None if tls is None else route_tls(tls),
         cluster_name=config.cluster.name,
         binary=None if nats.binary is None else Path(nats.binary),
     )
+
+
+def route_tls(tls: ClusterTls) -> RouteTls:
+    """The certificates of the nodes' streams, for the servers' routes."""
+    files = (tls.certificate_file, tls.key_file, tls.ca_file)
+    return RouteTls(*(Path(file) for file in files))
 
 
 async def routes_of(config: Config) -> tuple[str, ...]:
@@ -68,6 +81,13 @@ async def routes_of(config: Config) -> tuple[str, ...]:
         await discovery.look()
         found = discovery.addresses
         if len(found) >= cluster.nats.replicas - 1:
+            if cluster.tls is not None and cluster.discovery != "srv":
+                # A certificate that does not name them is refused, which only the log of the NATS server tells.
+                log.info(
+                    "certificates_must_name",
+                    addresses=found,
+                    because="the servers are found by these",
+                )
             return found
         log.warning("waiting_for_others", found=found, problems=discovery.problems())
         await asyncio.sleep(LOOK_SECONDS)

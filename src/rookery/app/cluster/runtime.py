@@ -56,10 +56,11 @@ class ClusterRuntime:
         clock: Clock,
         begin_anew: Callable[[str, float], None],
         keeper: ServerKeeper,
+        base: Path,
     ) -> None:
         """``begin_anew`` is told why this process can go on only with a new node, and after how many seconds.
 
-        ``keeper`` has the NATS server for this node and the next.
+        ``keeper`` has the NATS server for this node and the next. ``base`` is where relative paths start.
         """
         self.node_id = config.broker.node_id
         self.name = config.cluster.name
@@ -69,7 +70,7 @@ class ClusterRuntime:
         self._clock = clock
         self._begin_anew = begin_anew
         self._keeper = keeper
-        self._ground = Ground(config, directory, clock, self, keeper)
+        self._ground = Ground(config, directory, clock, self, keeper, base)
         self._members: dict[str, CellRecord] = {}
         """The cells whose sessions are with their own node, or not yet with another."""
         self._living: dict[str, CellRecord] = {}

@@ -88,7 +88,7 @@ def _locked(count: int, loaded: Loaded, overrides: list[str], folder: Folder) ->
     """The same, as the only one who starts nodes in this directory."""
     from rookery.actors.clock import SystemClock
     from rookery.app.cluster.machine import MachineNats
-    from rookery.config import access_directory
+    from rookery.config import access_directory, base_directory
 
     check_none_runs(folder.path, folder.read())
     common = list(overrides)
@@ -111,7 +111,9 @@ def _locked(count: int, loaded: Loaded, overrides: list[str], folder: Folder) ->
     host = metrics_host(machine.config)
     workers = Workers(folder, arguments, SystemClock().monotonic, typer.echo, host)
     workers.myself = process_of(os.getpid())
-    nats = None if machine.config.cluster.nats.urls else MachineNats(machine.config, folder.path)
+    nats = None
+    if not machine.config.cluster.nats.urls:
+        nats = MachineNats(machine.config, folder.path, base_directory(machine))
     return _served(workers, nats)
 
 

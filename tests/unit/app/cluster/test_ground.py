@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ def config(**sections: Any) -> Config:
 
 def made(tmp_path: Any, settings: Config) -> Any:
     nobody: Any = SimpleNamespace()
-    return Ground(settings, tmp_path, FakeClock(), nobody, ServerKeeper())
+    return Ground(settings, tmp_path, FakeClock(), nobody, ServerKeeper(), Path())
 
 
 def test_clients_are_told_the_address_that_other_nodes_know():

@@ -17,7 +17,7 @@ SECONDS_MAX = 30.0
 def nats(directory: Path, **nats: Any) -> MachineNats:
     port, route_port = free_ports(2)
     settings = {"port": port, "route_port": route_port, **nats}
-    return MachineNats(Config.model_validate({"cluster": {"nats": settings}}), directory)
+    return MachineNats(Config.model_validate({"cluster": {"nats": settings}}), directory, Path())
 
 
 def until(machine: MachineNats) -> None:

@@ -77,7 +77,7 @@ def runtime(engine: Engine, tmp_path: Path) -> Any:
     anew: list[tuple[str, float]] = []
     config = Config.model_validate({"broker": {"node_id": "a"}, "cluster": {"enabled": True}})
     made: Any = ClusterRuntime(
-        config, tmp_path, engine.clock, lambda *why: anew.append(why), SimpleNamespace()
+        config, tmp_path, engine.clock, lambda *why: anew.append(why), SimpleNamespace(), Path()
     )
     made.anew = anew
     made.broker = engine.broker
