@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from rookery.actors.clock import chance
@@ -146,6 +147,8 @@ class Dialler:
             stream = self._new_stream(hello, self._streams, wire)
             self._peers.enter(stream)
         except Refusal as refusal:
-            await wire.write(Frame(refused=Refused(reason=refusal.reason, detail=refusal.detail)))
+            said = Refused(reason=refusal.reason, detail=refusal.detail)
+            with suppress(WireBroken):  # Who has gone already need not be told.
+                await wire.write(Frame(refused=said))
             raise
         return stream, answer.accepted.ticket

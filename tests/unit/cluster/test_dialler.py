@@ -11,6 +11,7 @@ from rookery.cluster.handshake import Identity, proof
 from rookery.cluster.proto.cluster_pb2 import Accepted, Frame
 from rookery.cluster.proto.cluster_pb2_grpc import ClusterServicer, add_ClusterServicer_to_server
 from rookery.cluster.stream import Stream
+from rookery.cluster.wire import DialledWire, WireBroken
 from tests.support.links import SECRET, LinkNode, nodes, run
 
 PEER = Identity("test", "n2", "b7", "9")
@@ -71,6 +72,25 @@ def test_an_acceptor_that_does_not_accept_is_refused():
         await context.read()
 
     async def work() -> None:
+        async with dialled(answer) as (node, _):
+            await node.problem("did not accept and did not refuse")
+
+    run(work())
+
+
+def test_why_one_is_refused_is_known_though_it_has_gone(monkeypatch: pytest.MonkeyPatch):
+    class Broken(DialledWire):
+        async def write(self, frame: Frame) -> None:
+            if frame.HasField("refused"):
+                raise WireBroken("gone")
+            await super().write(frame)
+
+    async def answer(context: Any, hello: Frame, own: Frame) -> None:
+        await context.write(own)
+        await context.read()
+
+    async def work() -> None:
+        monkeypatch.setattr(dialler, "DialledWire", Broken)
         async with dialled(answer) as (node, _):
             await node.problem("did not accept and did not refuse")
 
