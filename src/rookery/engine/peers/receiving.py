@@ -116,7 +116,11 @@ class Receiving:
         broker = hub.broker
         broker.publishing.retain_from_peer(message)
         cleared = hub.cleared.get(message.topic, 0)
-        if message.payload and message.stamp < cleared and broker.retained.get(message.topic) is None:
+        if (
+            message.payload
+            and message.stamp < cleared
+            and broker.retained.get(message.topic) is None
+        ):
             # It was not there when this was cleared, and would keep for good what nobody else has.
             clearing = node_message(message.topic, b"", True, broker.now)
             clearing.stamp = cleared

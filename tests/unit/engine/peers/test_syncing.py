@@ -137,7 +137,9 @@ def test_what_a_single_node_kept_reaches_all_others():
 
 
 @pytest.mark.parametrize("payload", [b"after", b""])
-def test_what_was_published_or_cleared_in_the_cluster_is_later_than_what_a_single_node_kept(payload):
+def test_what_was_published_or_cleared_in_the_cluster_is_later_than_what_a_single_node_kept(
+    payload,
+):
     cluster = Beginning("b", "c")
     cluster.write("b", payload)
     cluster.add("a")
