@@ -2,6 +2,7 @@ import pytest
 
 from rookery.engine.peers.syncing import AHEAD_BYTES_MAX, RETAINED_PER_TURN, ROUTES_PER_TURN
 from rookery.mqtt.packets import Unsubscribe
+from tests.support.adopting import adopt, survivor_of
 from tests.support.engine import Engine, FakeStore, Peer, publish
 from tests.support.peers import Cluster, hub_of
 
@@ -156,3 +157,13 @@ def test_of_two_single_nodes_messages_all_choose_the_same():
     for name in ("a", "b", "c"):
         cluster.add(name)
     assert len(set(cluster.held())) == 1
+
+
+def test_who_adopts_the_cell_of_a_former_single_node_keeps_its_messages():
+    cluster = Beginning("b", "c")
+    cluster.add("a")
+    cluster.kill("a")
+    adopt(cluster.engines["b"], survivor_of(cluster.stores["a"]), "a", epoch=1)
+    cluster.settle()
+    assert set(cluster.stores["b"].content.retained) == {"r"}
+    assert cluster.held() == [b"before"] * 2
