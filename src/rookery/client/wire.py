@@ -1,7 +1,7 @@
 """The network's side of a client: a transport, the codec, flow control and the keep alive."""
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from rookery.mqtt.errors import PeerFault
 from rookery.mqtt.link import CLIENT, Link
@@ -45,8 +45,8 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport. (asyncio calls this.)"""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports have the methods and are of classes of their own.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Hand over every packet that is whole. (asyncio calls this.)"""

@@ -137,7 +137,8 @@ class Limits(Section):
     subscriptions_per_session_max: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """Subscriptions of one session; one of more than 16 topic levels counts as one more for every 16."""
     retained_messages_max: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000_000
-    """Retained messages of the node."""
+    """Retained messages of the node. In a cluster all nodes have all of them: the one where a message is published
+    refuses it, those of other nodes count and are always taken."""
     retained_bytes_max: Annotated[int, Field(ge=1024, le=2**50)] = 1_073_741_824
     """Bytes of all retained messages of the node."""
     connections_max: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000

@@ -316,7 +316,7 @@ class Publishing:
     def retain_from_peer(self, message: Message) -> None:
         """Set or clear a topic's retained message as another node did, unless ours is later.
 
-        That node keeps it, so ours is not kept any more.
+        That node keeps it, so ours is not kept any more. It is never refused, but counts: limits were that node's.
         """
         peers = self._broker.peers
         assert peers is not None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rookery.engine.peers.facts import Inheritance
+from rookery.engine.peers.stamps import stamp_before_all
 from rookery.engine.session_actor import SessionActor, weight_of
 from rookery.message import NO_IDENTIFIERS, Delivery, Message
 from rookery.mqtt.errors import PeerFault
@@ -184,6 +185,8 @@ class Recovery:
         if message.expired(broker.now):
             broker.committer.group.retained[message.topic] = None
             return
+        if broker.peers is not None and not message.stamp:
+            message.stamp = stamp_before_all(broker.peers.node_id)
         broker.retained.put(message)
         broker.committer.refer(message.position, 1)
         broker.expire_retained_later(message)

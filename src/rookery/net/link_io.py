@@ -25,7 +25,8 @@ READ_BYTES_MAX: Final = 131_072
 BROKEN: Final = select.EPOLLHUP | select.EPOLLERR
 READABLE: Final = select.EPOLLIN
 WRITABLE: Final = select.EPOLLOUT
-FOREVER: Final = float("inf")
+FOREVER: Final = 1e12
+"""Later than any clock here comes; a number, as the timers count it in ticks."""
 LINGER_SECONDS: Final = 5.0
 """How long a client that was sent away may take to read its last packets."""
 

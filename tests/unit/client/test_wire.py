@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+import uvloop
 
-from rookery.client import ConnectionLost
-from rookery.mqtt.packets import Disconnect, PingReq, PingResp, Publish
+from rookery.client import Client, ConnectionLost
+from rookery.mqtt.packets import Disconnect, PingReq, PingResp, Publish, SubscriptionRequest
 from rookery.mqtt.properties import Properties
+from tests.support.broker import RunningBroker
 from tests.support.scripted_node import play
 
 
@@ -100,3 +102,14 @@ def test_small_packets_of_one_turn_leave_together():
                 await connected.publish("t", b"")
 
     play(node, client)
+
+
+def test_on_a_loop_whose_transports_are_not_of_asyncios_classes():
+    async def talk(port):
+        async with asyncio.timeout(10), Client("127.0.0.1", port) as connected:
+            await connected.subscribe([SubscriptionRequest("t", 1)])
+            await connected.publish("t", b"x" * 200_000, 1)
+            assert len((await anext(connected.messages())).payload) == 200_000
+
+    with RunningBroker() as broker, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(talk(broker.port))

@@ -185,6 +185,17 @@ def test_the_time_in_the_queue_is_not_the_clients(certificates: Certificates) ->
         assert last.io not in net.links
 
 
+def test_one_that_is_cut_in_the_queue_leaves_it(certificates: Certificates) -> None:
+    with network() as net:
+        storm = Storm(net, certificates, STEPS_PER_TURN_MAX + 1)
+        net.turn()
+        (last,) = [each for each in storm.clients if each.io._waits_since >= 0]
+        last.io.client.cut()  # As where it makes room for a newer one.
+        assert last.io not in net.links
+        net.turn()
+        assert net.poller.handshakes.counts["tcp"].failed == 1
+
+
 def test_one_that_goes_away_in_the_queue_is_passed_over(certificates: Certificates) -> None:
     with network() as net:
         storm = Storm(net, certificates, STEPS_PER_TURN_MAX + 2)

@@ -19,6 +19,7 @@ from rookery.engine.peers.bequests import Bequests
 from rookery.engine.peers.facts import Inheritance, adopting_fact
 from rookery.engine.peers.heirs import lowered_to
 from rookery.engine.peers.slices import Slices
+from rookery.engine.peers.stamps import stamp_before_all
 from rookery.engine.publishing import NO_TARGETS, NOBODY
 from rookery.engine.recovery import (
     decoded,
@@ -293,7 +294,11 @@ class Importer:
         begun = self._outbound.pop(position, {})
         dues = await self._dues(entry, begun)
         apart = self._apart.pop(position, [])
-        retained = position in self._retained and self._is_wanted(message)
+        retained = False
+        if position in self._retained:
+            if self._broker.peers is not None and not message.stamp:
+                message.stamp = stamp_before_all(self._cell)
+            retained = self._is_wanted(message)
         if begun or apart or retained:
             dues.setdefault(message.qos, [])
         for entry_qos, owed in dues.items():

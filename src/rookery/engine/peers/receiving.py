@@ -21,12 +21,13 @@ from rookery.engine.peers.items import (
     ROUTE,
     SWITCHED,
     SYNCED,
+    item,
     text_of,
     u64_at,
 )
 from rookery.engine.peers.plain import LastHead, plain_message
 from rookery.engine.peers.remote_node import RemoteNode
-from rookery.message import Message
+from rookery.message import Message, node_message
 from rookery.mqtt.errors import MalformedPacket
 from rookery.records import Entry, decode_message
 
@@ -74,8 +75,7 @@ class Receiving:
         if kind == ROUTE:
             self._route(node, body)
         elif kind == RETAINED:
-            entry = self._entry(body)
-            self._hub.broker.publishing.retain_from_peer(entry.message)
+            self._retained(node, self._entry(body).message)
         elif kind == HANDED:
             cell, rest = text_of(body)
             origin, rest = text_of(rest)
@@ -117,6 +117,21 @@ class Receiving:
         broker = self._hub.broker
         broker.stats.messages_from_peers += 1
         return broker.publishing.receive_from_peer(entry.message, entry.share, node.asleep)
+
+    def _retained(self, node: RemoteNode, message: Message) -> None:
+        hub = self._hub
+        broker = hub.broker
+        broker.publishing.retain_from_peer(message)
+        cleared = hub.cleared.get(message.topic, 0)
+        if (
+            message.payload
+            and message.stamp < cleared
+            and broker.retained.get(message.topic) is None
+        ):
+            # It was not there when this was cleared, and would keep for good what nobody else has.
+            clearing = node_message(message.topic, b"", True, broker.now)
+            clearing.stamp = cleared
+            node.put(item(RETAINED, hub.entry_of(clearing, "")))
 
     def _route(self, node: RemoteNode, body: bytes) -> None:
         value = u64_at(b"\0\0\0\0" + body[:4], 0)

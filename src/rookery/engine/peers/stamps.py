@@ -14,12 +14,25 @@ COUNTER_BITS: Final = 8
 NODE_BITS: Final = 12
 
 
+def stamp_before_all(node_id: str) -> int:
+    """The stamp of what a node keeps from before it was in a cluster: lower than any that ``Stamps`` makes.
+
+    Whatever was published or cleared in the cluster for its topic is later. Nothing need remember it, since it is
+    the same whenever the message is read from the node's cell, by itself or by who adopts the cell.
+    """
+    return (1 << NODE_BITS) | _node_bits(node_id)
+
+
+def _node_bits(node_id: str) -> int:
+    return crc32(node_id.encode()) & ((1 << NODE_BITS) - 1)
+
+
 class Stamps:
     """Makes the stamps of one node."""
 
     def __init__(self, clock: Clock, node_id: str) -> None:
         self._clock = clock
-        self._node = crc32(node_id.encode()) & ((1 << NODE_BITS) - 1)
+        self._node = _node_bits(node_id)
         self._last: int = 0
         """Milliseconds and counter of the highest stamp made or seen."""
 

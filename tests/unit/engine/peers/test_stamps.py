@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rookery.engine.peers.stamps import Stamps
+from rookery.engine.peers.stamps import Stamps, stamp_before_all
 from tests.support.engine import FakeClock
 
 
@@ -37,3 +37,8 @@ def test_no_two_nodes_make_the_same(order):
 
 def test_fits_into_eight_bytes_for_two_centuries():
     assert Stamps(FakeClock(wall=8e9), "a").new() < 1 << 63
+
+
+def test_what_is_from_before_the_cluster_is_older_than_all_and_not_of_one_age_at_two_nodes():
+    assert 0 < stamp_before_all("a") < Stamps(FakeClock(wall=1.0), "a").new()
+    assert stamp_before_all("a") != stamp_before_all("b")

@@ -2,6 +2,7 @@ import pytest
 
 from rookery.engine.peers.syncing import AHEAD_BYTES_MAX, RETAINED_PER_TURN, ROUTES_PER_TURN
 from rookery.mqtt.packets import Unsubscribe
+from tests.support.adopting import adopt, survivor_of
 from tests.support.engine import Engine, FakeStore, Peer, publish
 from tests.support.peers import Cluster, hub_of
 
@@ -103,25 +104,66 @@ def test_only_who_keeps_a_retained_message_tells_it():
     assert cluster.engines["c"].broker.retained.count == 1
 
 
-def test_what_a_node_kept_on_its_own_reaches_the_others_but_for_what_they_know_better():
-    cluster = Cluster("a", "b")
-    store = FakeStore(at_once=True)
-    single = Engine(store, clock=cluster.clock)
-    early = single.connect("early")
-    early.send(*[publish(topic, b"old", retain=True) for topic in ("r", "set", "cleared")])
-    store.crash()
-    writer = cluster.connect("a", "writer")
-    cluster.send(writer, publish("set", b"new", retain=True))
-    cluster.send(
-        writer, publish("cleared", b"new", retain=True), publish("cleared", b"", retain=True)
-    )
-    cluster.stores["c"] = store
+class Beginning(Cluster):
+    """A cluster whose node ``a`` was a single node before, with retained messages."""
+
+    def __init__(self, *others: str) -> None:
+        super().__init__(*others)
+        self.stores["a"] = FakeStore(at_once=True)
+        alone = Engine(self.stores["a"], clock=self.clock)
+        alone.connect("writer").publish("r", b"before", retain=True)
+        alone.settle()
+        self.stores["a"].crash()
+
+    def write(self, node: str, payload: bytes) -> None:
+        writer = self.connect(node, f"writer-{node}")
+        self.send(writer, publish("r", payload, 1, packet_id=1, retain=True))
+
+    def held(self) -> list[bytes | None]:
+        """What each node has."""
+        retained = [each.broker.retained.get("r") for each in self.engines.values()]
+        return [None if message is None else message.payload for message in retained]
+
+
+def test_what_a_single_node_kept_reaches_all_others():
+    cluster = Beginning("b")
+    cluster.add("a")
     cluster.add("c")
-    for engine in cluster.engines.values():
-        retained = engine.broker.retained
-        assert [retained.get(topic) and retained.get(topic).payload for topic in ("r", "set")] == [
-            b"old",
-            b"new",
-        ]
-    for name in "ab":
-        assert cluster.engines[name].broker.retained.get("cleared") is None
+    assert cluster.held() == [b"before"] * 3
+    cluster.kill("a")
+    cluster.add("a")
+    assert cluster.held() == [b"before"] * 3
+    cluster.write("b", b"after")
+    assert cluster.held() == [b"after"] * 3
+
+
+@pytest.mark.parametrize("payload", [b"after", b""])
+def test_what_was_published_or_cleared_in_the_cluster_is_later_than_what_a_single_node_kept(
+    payload,
+):
+    cluster = Beginning("b", "c")
+    cluster.write("b", payload)
+    cluster.add("a")
+    assert cluster.held() == [payload or None] * 3
+
+
+def test_of_two_single_nodes_messages_all_choose_the_same():
+    cluster = Beginning()
+    cluster.stores["b"] = FakeStore(at_once=True)
+    alone = Engine(cluster.stores["b"], clock=cluster.clock)
+    alone.connect("writer").publish("r", b"too", retain=True)
+    alone.settle()
+    cluster.stores["b"].crash()
+    for name in ("a", "b", "c"):
+        cluster.add(name)
+    assert len(set(cluster.held())) == 1
+
+
+def test_who_adopts_the_cell_of_a_former_single_node_keeps_its_messages():
+    cluster = Beginning("b", "c")
+    cluster.add("a")
+    cluster.kill("a")
+    adopt(cluster.engines["b"], survivor_of(cluster.stores["a"]), "a", epoch=1)
+    cluster.settle()
+    assert set(cluster.stores["b"].content.retained) == {"r"}
+    assert cluster.held() == [b"before"] * 2
