@@ -103,11 +103,15 @@ class LastItem:
     def of(self, kind: int, message: Message) -> bytes:
         """The item of a plain message."""
         if self._message is not message or self._kind != kind:
-            if not self._is_of_its_run(kind, message):
-                self._begin_run(kind, message)
-            self._data = self._head + message.payload
+            self._data = self.head(kind, message) + message.payload
             self._message = message
         return self._data
+
+    def head(self, kind: int, message: Message) -> bytes:
+        """What the payload of a plain message completes to its item."""
+        if not self._is_of_its_run(kind, message):
+            self._begin_run(kind, message)
+        return self._head
 
     def _is_of_its_run(self, kind: int, message: Message) -> bool:
         return (
