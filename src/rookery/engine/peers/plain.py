@@ -89,9 +89,11 @@ class LastItem:
 
     def __init__(self) -> None:
         self._message: Message | None = None
-        self._kind: int = 0
         self._data: bytes = b""
+        self._data_kind: int = 0
         self._head: bytes = b""
+        """What the items of a run begin with; what follows says of which."""
+        self._kind: int = 0
         self._publisher: str = ""
         self._publisher_wire: bytes = b"\0\0"
         self._topic_wire: bytes = b""
@@ -102,8 +104,9 @@ class LastItem:
 
     def of(self, kind: int, message: Message) -> bytes:
         """The item of a plain message."""
-        if self._message is not message or self._kind != kind:
+        if self._message is not message or self._data_kind != kind:
             self._data = self.head(kind, message) + message.payload
+            self._data_kind = kind
             self._message = message
         return self._data
 
