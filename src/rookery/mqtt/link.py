@@ -81,6 +81,8 @@ class Link:
         """Whether it decodes no more behind a packet that is no PUBLISH, until ``go_on``."""
         self.stopped = False
         """Whether that is so now."""
+        self._last_topic = NO_TOPIC
+        """That of the last PUBLISH, which the next one often has again."""
         self._established = False
         self._held: bytearray | None = None
         self._needed_bytes = 0
@@ -191,9 +193,11 @@ class Link:
         if at > stop:
             raise cut_short()
         wire = data[body:at]
-        topic = KNOWN_TOPICS.get(wire)
-        if topic is None:
-            topic = learn_topic(wire)
+        topic = self._last_topic
+        if wire != topic.wire:
+            known = KNOWN_TOPICS.get(wire)
+            topic = learn_topic(wire) if known is None else known
+            self._last_topic = topic
         qos: i64 = first >> 1 & 3
         packet_id: i64 = 0
         if qos != 0:
