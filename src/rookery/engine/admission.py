@@ -545,7 +545,7 @@ class Admission:
         properties: Properties | None = None
         closed = broker.draining or broker.closed_for or broker.emptied_for
         if closed or reason_code == ReasonCode.QUOTA_EXCEEDED:
-            reference = broker.other_server
+            reference = broker.next_server()
             if reference is not None:
                 reason_code = ReasonCode.USE_ANOTHER_SERVER
                 properties = Properties()

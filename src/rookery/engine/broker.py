@@ -143,8 +143,10 @@ class Broker:
         """Why no client is let in now, for the operator; empty while they are."""
         self.emptied_for: str = ""
         """Why clients are to connect to other nodes, which bring them to their sessions here; empty while they need not."""
-        self.other_server: str | None = settings.behaviour.server_reference
-        """Where clients that this node cannot serve are sent; ``None`` sends them nowhere."""
+        reference = settings.behaviour.server_reference
+        self.other_servers: list[str] = [] if reference is None else [reference]
+        """Where clients that this node cannot serve are sent, in turn; with none they are sent nowhere."""
+        self._server_turn: int = 0
         self.request_turn: Callable[[], None] = _no_turn
         """Set by whoever drives the turns: asks for one soon."""
         self.mountpoint_of: Callable[[str, Principal], str | None] = _no_mountpoint
@@ -265,7 +267,7 @@ class Broker:
         """Send every client away: the node is shutting down."""
         self.draining = True
         reason_code = ReasonCode.SERVER_SHUTTING_DOWN
-        if self.other_server is not None:
+        if self.other_servers:
             reason_code = ReasonCode.USE_ANOTHER_SERVER
         for actor in list(self.registry.actors.values()):
             if actor.client is not None:
@@ -273,6 +275,14 @@ class Broker:
                 actor.client.disconnect(reason_code, END_SHUTDOWN, "")
         if self.peers is not None:
             self.peers.drain(reason_code)
+
+    def next_server(self) -> str | None:
+        """Where the next client is sent that this node cannot serve; ``None`` sends it nowhere."""
+        servers = self.other_servers
+        if not servers:
+            return None
+        self._server_turn += 1
+        return servers[self._server_turn % len(servers)]
 
     def send_away(self, count: int, brought_as_well: bool = False) -> int:
         """Send up to so many clients to another node, and tell how many that were.
@@ -282,7 +292,7 @@ class Broker:
         """
         relays = None if self.peers is None else self.peers.relays
         reason_code = ReasonCode.SERVER_BUSY
-        if self.other_server is not None:
+        if self.other_servers:
             reason_code = ReasonCode.USE_ANOTHER_SERVER
         sent = 0
         for actor in list(self.registry.actors.values()):

@@ -33,8 +33,10 @@ def take_leave(actor: SessionActor, packet: Disconnect) -> None:
 def last_words(broker: Broker, reason_code: ReasonCode, text: str) -> Disconnect:
     """Our DISCONNECT, with another server to go to or the reason, where there is one. [MQTT-3.14.2-1]"""
     properties: Properties | None = None
-    reference = broker.other_server
-    if reason_code == ReasonCode.USE_ANOTHER_SERVER and reference is not None:
+    reference: str | None = None
+    if reason_code == ReasonCode.USE_ANOTHER_SERVER:
+        reference = broker.next_server()
+    if reference is not None:
         properties = Properties()
         properties.server_reference = reference
     elif text:

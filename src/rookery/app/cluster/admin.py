@@ -65,7 +65,7 @@ class ClusterDesk:
     async def _evacuate(self) -> dict[str, Any]:
         """Send all clients to other nodes, not all at once, and let nobody in but by those."""
         runtime = self._runtime
-        if runtime.broker.other_server is None:
+        if not runtime.broker.other_servers:
             raise ClusterRefusal("there is no other node that clients could go to")
         runtime.broker.emptied_for = EVACUATED
         sent = await self._send_away(runtime.clients_here())
@@ -99,6 +99,10 @@ class ClusterDesk:
         if node_id == runtime.node_id or runtime.is_living(node_id):
             raise ClusterRefusal(f"{node_id} is alive: have it leave, with 'rookery cluster leave'")
         record = known.get(node_id)
-        if record is None:
+        if runtime.is_adopted(node_id):
             return {"node_id": node_id, "state": "adopted"}
+        if record is None:
+            raise ClusterRefusal(
+                f"no node of this cluster is called {node_id!r}: it knows {', '.join(sorted(known))}"
+            )
         return {"node_id": node_id, "state": "adopting", "epoch": record.epoch}

@@ -144,11 +144,15 @@ class Ground:
 
 
 def reference_of(config: Config) -> str:
-    """Where clients reach this node, as other nodes tell them: ``host:port`` of its first TCP listener."""
+    """Where clients reach this node, as other nodes tell them.
+
+    It is ``host:port`` of its first TCP listener, or else of the first with TLS; empty where it has neither.
+    """
     host = host_of(advertised(config.cluster, 1, socket.gethostname()))
-    for listener in config.active_listeners:
-        if listener.type == "tcp":
-            return f"{host}:{listener.port}"
+    for wanted in ("tcp", "tls"):
+        for listener in config.active_listeners:
+            if listener.type == wanted:
+                return f"{host}:{listener.port}"
     return ""
 
 

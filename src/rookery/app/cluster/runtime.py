@@ -74,6 +74,8 @@ class ClusterRuntime:
         self._members: dict[str, CellRecord] = {}
         """The cells whose sessions are with their own node, or not yet with another."""
         self._living: dict[str, CellRecord] = {}
+        self._adopted: set[str] = set()
+        """The nodes whose cells others have, and that have not come back."""
         self.broker: Broker
         self.hub: Hub
         self._links: Links
@@ -196,6 +198,10 @@ class ClusterRuntime:
         """Whether a node is alive."""
         return node_id in self._living
 
+    def is_adopted(self, node_id: str) -> bool:
+        """Whether a node is gone and another one has its cell."""
+        return node_id in self._adopted
+
     def records(self) -> list[CellRecord]:
         """All members, this node among them."""
         known = {**self._members, self.node_id: self._ground.lease.record}
@@ -275,6 +281,7 @@ class ClusterRuntime:
 
     def cell_joined(self, record: CellRecord) -> None:
         """A node is there."""
+        self._adopted.discard(record.node_id)
         self._living[record.node_id] = record
         self._members[record.node_id] = record
         self._members_changed()
@@ -291,6 +298,7 @@ class ClusterRuntime:
     def cell_adopted(self, record: CellRecord) -> None:
         """Its sessions are with another node."""
         if record.node_id not in self._living:
+            self._adopted.add(record.node_id)
             self._members.pop(record.node_id, None)
         self._members_changed()
 
@@ -314,7 +322,7 @@ class ClusterRuntime:
             if record.server_reference and record.state == "up"
         )
         configured = self.broker.settings.behaviour.server_reference
-        self.broker.other_server = configured or (others[0] if others else None)
+        self.broker.other_servers = others if configured is None else [configured]
 
     def _sees(self) -> tuple[str, ...]:
         return tuple(sorted(name for name in self._living if self.hub.is_linked(name)))

@@ -27,12 +27,16 @@ class FakeRuntime:
         self.left = False
         self.relayed = 0
         self.dead: set[str] = set()
+        self.adopted: set[str] = set()
 
     def records(self) -> list[Any]:
         return [record("a"), record("b")]
 
     def is_reached(self, name: str) -> bool:
         return name == "a"
+
+    def is_adopted(self, name: str) -> bool:
+        return name in self.adopted
 
     def is_living(self, name: str) -> bool:
         return name not in self.dead
@@ -47,7 +51,7 @@ class FakeRuntime:
 @pytest.fixture
 def engine() -> Engine:
     engine = Engine()
-    engine.broker.other_server = "b:1883"
+    engine.broker.other_servers = ["b:1883"]
     return engine
 
 
@@ -83,7 +87,7 @@ def test_a_node_is_emptied_and_lets_nobody_in(runtime, engine):
 
 
 def test_nobody_is_sent_away_when_there_is_nowhere_to_go(runtime, engine):
-    engine.broker.other_server = None
+    engine.broker.other_servers = []
     client = engine.connect("c")
     with pytest.raises(ClusterRefusal, match="no other node"):
         act(runtime, "evacuate")
@@ -115,6 +119,11 @@ def test_a_living_node_is_not_forced_out(runtime):
 
 
 def test_what_becomes_of_a_dead_node_is_told(runtime):
-    runtime.dead = {"b", "c"}
+    runtime.dead = {"b", "c", "d"}
+    runtime.adopted = {"c"}
     assert act(runtime, "force-leave", node_id="b")["state"] == "adopting"
     assert act(runtime, "force-leave", node_id="c")["state"] == "adopted"
+    with pytest.raises(
+        ClusterRefusal, match="no node of this cluster is called 'd': it knows a, b"
+    ):
+        act(runtime, "force-leave", node_id="d")

@@ -26,6 +26,11 @@ def test_clients_are_told_the_address_that_other_nodes_know():
     elsewhere = config(cluster={"enabled": True, "advertise": "n1.example.com:8081"})
     assert reference_of(elsewhere) == "n1.example.com:1999"
     assert reference_of(config(listeners=[{"type": "ws", "port": 9_001}])) == ""
+    files = {"certificate_file": __file__, "key_file": __file__}
+    tls = {"type": "tls", "port": 8_883, "tls": files}
+    assert reference_of(config(listeners=[tls])) == "127.0.0.1:8883"
+    both = [tls, {"type": "tcp", "port": 1_999}]
+    assert reference_of(config(listeners=both)) == "127.0.0.1:1999"
 
 
 def test_the_node_describes_itself_for_the_registers(tmp_path):

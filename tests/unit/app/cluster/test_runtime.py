@@ -177,11 +177,25 @@ class TestTheOthers:
 
     def test_clients_are_sent_to_one_that_serves(self, runtime, engine):
         runtime.cell_joined(record("b", state="joining"))
-        assert engine.broker.other_server is None
+        assert engine.broker.next_server() is None
         runtime.cell_changed(record("b"))
-        assert engine.broker.other_server == "b:1883"
+        assert [engine.broker.next_server() for _ in range(2)] == ["b:1883", "b:1883"]
+        runtime.cell_joined(record("c"))
+        told = [engine.broker.next_server() for _ in range(4)]
+        assert told[:2] == told[2:]
+        assert set(told) == {"b:1883", "c:1883"}
         runtime.cell_dead(record("b"))
-        assert engine.broker.other_server is None
+        runtime.cell_dead(record("c"))
+        assert engine.broker.next_server() is None
+
+    def test_a_node_whose_cell_another_has_is_adopted_until_it_is_back(self, runtime):
+        runtime.cell_joined(record("b"))
+        runtime.cell_dead(record("b"))
+        assert not runtime.is_adopted("b")
+        runtime.cell_adopted(record("b", holder="c", state="adopted"))
+        assert runtime.is_adopted("b")
+        runtime.cell_joined(record("b"))
+        assert not runtime.is_adopted("b")
 
     def test_a_cell_is_taken_over_by_a_node_that_has_joined(self, runtime):
         runtime.adopt(record("b"))

@@ -216,7 +216,7 @@ class TestALinkThatIsLost:
     def test_of_a_node_that_is_emptied_goes_on_by_way_of_others(self):
         cluster = Cluster("a", "b")
         emptied = cluster.engines["a"].broker
-        emptied.other_server = "b:1883"
+        emptied.other_servers = ["b:1883"]
         away(cluster)
         here = cluster.connect("b", "c", **BACK)
         there = cluster.connect("a", "d", **LASTING)
