@@ -26,7 +26,7 @@ def test_clients_are_told_the_address_that_other_nodes_know():
     elsewhere = config(cluster={"enabled": True, "advertise": "n1.example.com:8081"})
     assert reference_of(elsewhere) == "n1.example.com:1999"
     assert reference_of(config(listeners=[{"type": "ws", "port": 9_001}])) == ""
-    files = {"certificate_file": __file__, "key_file": __file__}
+    files = {"certificate": __file__, "private_key": __file__}
     tls = {"type": "tls", "port": 8_883, "tls": files}
     assert reference_of(config(listeners=[tls])) == "127.0.0.1:8883"
     both = [tls, {"type": "tcp", "port": 1_999}]
