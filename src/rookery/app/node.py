@@ -314,6 +314,7 @@ class Node:
         admin: ClusterAdmin | None = None
         if self._cluster is not None:
             registry.register(ClusterCollector(self._cluster))
+            self._cluster.admin.note = self.note
             admin = self._cluster.admin
         secret = self.config.cluster.secret
         self._observer = ObserveServer(

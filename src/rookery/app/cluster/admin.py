@@ -10,6 +10,8 @@ import structlog
 from rookery.observe.cluster import ClusterRefusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rookery.app.cluster.runtime import ClusterRuntime
 
 log: Final = structlog.get_logger("rookery.app")
@@ -24,6 +26,8 @@ class ClusterDesk:
 
     def __init__(self, runtime: ClusterRuntime) -> None:
         self._runtime = runtime
+        self.note: Callable[[str, str, str], None] = _nowhere
+        """Has an act noted in the audit: what, of which node, and what for detail."""
 
     def status(self) -> dict[str, Any]:
         """The state of this node and of the others as it sees them."""
@@ -52,6 +56,8 @@ class ClusterDesk:
 
     async def act(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Do something on the operator's request."""
+        target = str(arguments.get("node_id", self._runtime.node_id))
+        self.note(f"cluster {action}", target, "asked at the metrics port, with the secret")
         if action == "evacuate":
             return await self._evacuate()
         if action == "leave":
@@ -106,3 +112,7 @@ class ClusterDesk:
                 f"no node of this cluster is called {node_id!r}: it knows {', '.join(sorted(known))}"
             )
         return {"node_id": node_id, "state": "adopting", "epoch": record.epoch}
+
+
+def _nowhere(_action: str, _target: str, _detail: str) -> None:
+    """Before there is an audit."""

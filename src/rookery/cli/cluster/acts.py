@@ -89,12 +89,12 @@ def rebalance(
     timeout: Timeout = SECONDS,
     as_json: AsJson = False,
 ) -> None:
-    """Have nodes with more clients than others send some of them there.
+    """Have nodes with more clients than others send some of them there. Every node is asked that is known here.
 
-    Exit codes: 0, it was done; 1, it was not; 2, wrong command line.
+    Exit codes: 0, it was done; 1, some node was not asked or would not do it; 2, wrong command line.
     """
     act = _Act("rebalance", directory, nodes, config, overrides, timeout, as_json=as_json)
-    act.ask(act.anyone(), {})
+    act.ask_all()
 
 
 class _Act:
@@ -154,24 +154,53 @@ class _Act:
 
     def ask(self, target: Target, arguments: dict[str, Any]) -> None:
         """Have the node act, and print what it says."""
-        where = f"{_name(target)} ({target.address})"
+        try:
+            answer = self._answer(target, arguments)
+        except _NotDone as fault:
+            raise _failed(str(fault)) from None
+        if self._as_json:
+            typer.echo(json.dumps(answer.data))
+        else:
+            _tell(target, answer)
+
+    def ask_all(self) -> None:
+        """Have every node act, whatever becomes of the others, and print what each says."""
+        answers = []
+        faults = []
+        for target in self._targets:
+            try:
+                answer = self._answer(target, {})
+            except _NotDone as fault:
+                faults.append(str(fault))
+                continue
+            answers.append({"asked": _name(target), **answer.data})
+            if not self._as_json:
+                _tell(target, answer)
+        if self._as_json:
+            typer.echo(json.dumps(answers))
+        if faults:
+            raise _failed("\n".join(faults))
+
+    def _answer(self, target: Target, arguments: dict[str, Any]) -> Answer:
         path = f"/cluster/{self._action}"
         try:
             answer = post(target.address, path, self._secret, arguments, self._seconds_max)
         except Unreachable as fault:
-            raise _failed(f"{where}: {fault}") from None
+            raise _NotDone(f"{_where(target)}: {fault}") from None
         if answer.status_code != 200:
-            raise _failed(f"{where} will not do it: {answer.error}")
-        self._tell(where, answer)
+            raise _NotDone(f"{_where(target)} will not do it: {answer.error}")
+        return answer
 
-    def _tell(self, where: str, answer: Answer) -> None:
-        if self._as_json:
-            typer.echo(json.dumps(answer.data))
-            return
-        typer.echo(f"{where} did it")
-        for key, value in answer.data.items():
-            text = value if isinstance(value, str) else json.dumps(value)
-            typer.echo(f"  {key.replace('_', ' ')}: {text}")
+
+class _NotDone(Exception):
+    """A node could not be asked, or will not act; the text says why."""
+
+
+def _tell(target: Target, answer: Answer) -> None:
+    typer.echo(f"{_where(target)} did it")
+    for key, value in answer.data.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        typer.echo(f"  {key.replace('_', ' ')}: {text}")
 
 
 def _check_local(addresses: list[str]) -> None:
@@ -184,6 +213,10 @@ def _check_local(addresses: list[str]) -> None:
                 "there",
                 param_hint="--nodes",
             )
+
+
+def _where(target: Target) -> str:
+    return f"{_name(target)} ({target.address})"
 
 
 def _name(target: Target) -> str:

@@ -111,6 +111,16 @@ def test_what_is_above_the_even_part_is_sent_away(runtime, engine, elsewhere, se
     assert engine.broker.registry.attached == 10 - sent
 
 
+def test_acts_are_noted_whether_they_are_done_or_not(runtime):
+    desk = ClusterDesk(runtime)
+    noted: list[tuple[str, str]] = []
+    desk.note = lambda action, target, detail: noted.append((action, target))
+    asyncio.run(desk.act("evacuate", {}))
+    with pytest.raises(ClusterRefusal):
+        asyncio.run(desk.act("force-leave", {"node_id": "b"}))
+    assert noted == [("cluster evacuate", "a"), ("cluster force-leave", "b")]
+
+
 def test_a_living_node_is_not_forced_out(runtime):
     with pytest.raises(ClusterRefusal, match="alive"):
         act(runtime, "force-leave", node_id="b")

@@ -40,6 +40,25 @@ def test_the_node_does_it_and_says_what(action: str):
     ]
 
 
+def test_every_node_is_asked_to_rebalance_whatever_becomes_of_the_others():
+    one, other = Admin("a", {}), Admin("b", {})
+    nobody = free_address()
+    with metrics_port(one) as here, metrics_port(other) as there:
+        done = cluster("rebalance", "--nodes", f"{here},{nobody},{there}")
+        assert [line for line in done.stdout.splitlines() if "did it" in line] == [
+            f"{here} ({here}) did it",
+            f"{there} ({there}) did it",
+        ]
+        assert done.exit_code == 1
+        assert f"{nobody} ({nobody}): connection refused" in done.stderr
+        done = cluster("rebalance", "--nodes", f"{here},{there}", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == [
+        {"asked": each, "sessions_moved": 5, "to": "b"} for each in (here, there)
+    ]
+    assert one.asked == other.asked == [("rebalance", {})] * 2
+
+
 def test_a_dead_node_is_named_to_one_that_lives():
     admin = Admin("a", {})
     with metrics_port(admin) as address:
