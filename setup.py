@@ -57,6 +57,7 @@ SINGLE_MODULES = (
     "engine/peers/relay_items",
     "engine/peers/remote_node",
     "engine/peers/routes",
+    "engine/peers/shared",
     "engine/peers/slices",
     "engine/peers/stamps",
     "engine/peers/switches",

@@ -8,7 +8,7 @@ into, and is told when that group, and so every one before it, is durable.
 A group that cannot be committed is given up with the one behind it: their messages were never taken. What
 they held of state is tried again without any message, so that a full disk takes what makes room on it. What
 must not be durable without its message waits until messages are taken again: a retained topic's new position,
-a will's removal from its session's row, and the progress of a session that handed a message over.
+a will's removal from its session's row, and the end of a session that handed a message over.
 
 ``references`` counts, block by block, how often the log's entries are referred to (by sessions that are owed
 them, by retained topics); the blocks that nobody refers to any more go with the next group.
@@ -102,9 +102,8 @@ class Committer:
         self._release_again: list[int] = []
         """The positions of those whose group failed."""
         self._tied: dict[int, int] = {}
-        """By session: the group with the message that its row and its progress go with."""
+        """By session: the group with the message that its row goes with."""
         self._tied_rows: dict[int, SessionRow | None] = {}
-        self._tied_progress: dict[int, ProgressRow] = {}
         self.lost_retained: dict[str, int] = {}
         """By topic name: the position of a retained message that is not in the log after all."""
         self._next_session: int = 1
@@ -185,7 +184,7 @@ class Committer:
         return [*[position for _, position in self._release_with], *self._release_again]
 
     def tie(self, number: int) -> None:
-        """What a session's rows say from now on is true only with a message of the open group."""
+        """What a session's row says from now on is true only with a message of the open group."""
         self._tied[number] = self.number
 
     def keep_session(self, number: int, row: SessionRow | None) -> None:
@@ -263,16 +262,11 @@ class Committer:
 
     def _close_group(self) -> Group:
         group = self.group
-        waiting: dict[ProgressSource, bool] = {}
         for source in self._changed:
             row = source.progress_row()
-            if row is None:
-                continue
-            if self.failing and row.number in self._tied:
-                waiting[source] = True
-            else:
+            if row is not None:
                 group.progress[row.number] = row
-        self._changed = waiting
+        self._changed = {}
         if self._tied_rows:
             for number in group.sessions:
                 self._tied_rows.pop(number, None)
@@ -359,9 +353,6 @@ class Committer:
         for number, session in self._tied_rows.items():
             self.group.sessions.setdefault(number, session)
         self._tied_rows.clear()
-        for number, progress in self._tied_progress.items():
-            self.group.progress.setdefault(number, progress)
-        self._tied_progress.clear()
         self._tied.clear()
 
     def _keep_for_later(self, group: Group) -> None:
@@ -374,10 +365,7 @@ class Committer:
         for written, subscription in group.subscriptions.items():
             later.subscriptions.setdefault(written, subscription)
         for number, progress in group.progress.items():
-            if number in self._tied:
-                self._tied_progress.setdefault(number, progress)
-            else:
-                later.progress.setdefault(number, progress)
+            later.progress.setdefault(number, progress)
         for key, outbound in group.outbound.items():
             later.outbound.setdefault(key, outbound)
         for key, held in group.inbound.items():

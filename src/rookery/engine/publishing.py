@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from rookery.actors.clock import chance
 from rookery.engine.client_link import ClientLink
 from rookery.engine.peers.remote_node import RemoteMember, RemoteNode, is_durable
+from rookery.engine.peers.shared import receive_shared
 from rookery.engine.stats import (
     DROP_COMMIT_FAILED,
     DROP_INVALID,
@@ -22,7 +23,6 @@ from rookery.engine.stats import (
 from rookery.message import Delivery, Message, message_from_publish, mounted_message
 from rookery.mqtt.errors import ProtocolViolation
 from rookery.mqtt.packets import Publish
-from rookery.mqtt.topics import split_share
 from rookery.mqtt.types import PUBACK, PUBREC, V5, ReasonCode
 from rookery.ports import Decision, Principal
 from rookery.records import pack_numbers
@@ -297,13 +297,7 @@ class Publishing:
         """
         self._group = 0
         if share:
-            shared = split_share(share)
-            group = None if shared is None else self._router.share(shared[0], shared[1])
-            recipient = None if group is None else group.pick_local(chance(), False)
-            if recipient is not None:
-                self.tell_member(message, recipient, share)
-                self.deliveries += 1
-            return self._group
+            return receive_shared(self._broker, message, share)
         if message.retain:
             self.retain_from_peer(message)
         self._scope = FROM_PEER
@@ -338,7 +332,7 @@ class Publishing:
             self._keep_retained(topic, before, None)
 
     def give(self, message: Message, recipient: Recipient, share: str) -> int:
-        """Give what one member of a share group had to another; the commit group it is kept in, 0 for none."""
+        """Give what one member of a share group had, or was to have, to another; the group it is kept in, 0 for none."""
         self._group = 0
         to = recipient.subscriber
         if isinstance(to, RemoteMember) and message.qos and is_durable(recipient):

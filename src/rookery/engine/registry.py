@@ -254,8 +254,7 @@ class Registry:
                 if group is None or recipient is None:
                     self._broker.stats.drop(DROP_SESSION_ENDED)
                     continue
-                self._broker.own_messages.hand_over(delivery, recipient, actor.number)
-                actor.finish(delivery.position)
+                self._broker.own_messages.hand_over(delivery, recipient, actor.number, actor)
                 recipient = group.pick(chance(), actor)
 
 

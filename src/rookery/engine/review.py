@@ -277,7 +277,7 @@ class Review:
             group = self._broker.router.share(shared[0], shared[1])
             recipient = None if group is None else group.pick(chance(), actor)
             if recipient is not None:
-                self._broker.own_messages.hand_over(delivery, recipient, actor.number)
+                self._broker.own_messages.hand_over(delivery, recipient, actor.number, None)
                 return
         self._broker.stats.drop(DROP_REVOKED)
 

@@ -29,6 +29,8 @@ class Owed:
         """Where the session had come when the process began."""
         self._out: deque[int] = deque()
         self._finished: set[int] = set()
+        self._passed_on: set[int] = set()
+        """What is out, and finished as soon as a commit under way or to come is durable, and not before."""
         self._early_until: int = 0
         """The highest position that was taken out before lower ones, while any of them is left."""
         self._end: int = end
@@ -83,8 +85,21 @@ class Owed:
         return cursor
 
     def finished_beyond(self, cursor: int) -> list[int]:
-        """What is finished from the cursor on, ascending."""
-        return sorted(position for position in self._finished if position > cursor)
+        """What is finished from the cursor on, or will be with the group that says so, ascending."""
+        beyond = [position for position in self._finished if position > cursor]
+        beyond.extend(self._passed_on)
+        return sorted(beyond)
+
+    def pass_on(self, position: int) -> None:
+        """Somebody else is owed it, if the open group can be kept; until that is known it stays out.
+
+        What is kept with that group says that it is finished.
+        """
+        self._passed_on.add(position)
+
+    def end_passing_on(self, position: int) -> None:
+        """It is known whether somebody else is owed it: if so, finish it; else it is owed here as before."""
+        self._passed_on.discard(position)
 
     def _in_order_again(self) -> None:
         finished = self._finished
@@ -103,4 +118,5 @@ class Owed:
             positions.append(position)
         self._out.clear()
         self._finished.clear()
+        self._passed_on.clear()
         return positions

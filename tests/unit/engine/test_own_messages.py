@@ -91,6 +91,48 @@ class TestWhatAShareGroupHandedOver:
         engine.wait(2)
         assert said(two.take()) == ["PUBLISH t=0 q1 #2"]
 
+    def test_keeps_nothing_from_being_finished_that_its_first_member_takes_meanwhile(self):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        lasting = {"session_expiry_interval": 60, "clean_start": False, "receive_maximum": 1}
+        one, two = [engine.connect(name, **lasting) for name in "ab"]
+        for member in (one, two):
+            member.subscribe("$share/g/t", qos=2)
+        writer = engine.connect("w")
+        writer.send(*[publish("t", b"%d" % n, 1 + (n < 2), packet_id=n + 1) for n in range(4)])
+        assert said(one.take()) == ["PUBLISH t=0 q2 #1"]
+        store.is_full = True
+        one.drop()  # What it waits for is handed over and cannot be kept.
+        engine.wait(1)
+        assert engine.broker.committer.failing
+        one, _ = engine.connect_more("a", **lasting)
+        assert said(one.send(PubRec(1))) == ["PUBREL #1"]
+        one.send(PubComp(1))
+        engine.wait(1)
+        engine = Engine.restart(store)
+        store.is_full = False
+        _, more = engine.connect_more("a", **lasting)
+        assert said(more) == ["PUBLISH t=2 q1 #1 dup"]
+
+    def test_is_owed_to_one_member_alone_after_a_crash(self):
+        store = FakeStore(at_once=True)
+        engine = Engine(store)
+        lasting = {"session_expiry_interval": 60, "clean_start": False}
+        one, two = [engine.connect(name, receive_maximum=1, **lasting) for name in "ab"]
+        for member in (one, two):
+            member.subscribe("$share/g/t", qos=2)
+        writer = engine.connect("w")
+        for n in range(4):
+            writer.publish("t", b"%d" % n, 2, packet_id=n + 1)
+            writer.send(PubRel(n + 1))
+        store.at_once = False
+        one.drop()
+        store.crash(kept=1)  # The group with what was handed over, and none behind it.
+        store.at_once = True
+        engine = Engine.restart(store)
+        got = [payload for name in "ab" for payload in drained(engine, name, lasting)]
+        assert sorted(got) == [b"0", b"1", b"2", b"3"]
+
     def test_is_left_to_its_publisher_where_it_had_not_been_taken_at_all(self):
         store = FakeStore(at_once=True)
         engine = Engine(store)

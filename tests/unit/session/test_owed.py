@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rookery.session.owed import Owed
 
-WAITING, OUT, FINISHED = "waiting", "out", "finished"
+WAITING, OUT, PASSED_ON, FINISHED = "waiting", "out", "passed on", "finished"
 EVERYTHING = 1 << 62
 BEGIN = 100
 
@@ -45,20 +45,42 @@ class Model:
             self.owed.finish(position)
             self.state[position] = FINISHED
 
+    def pass_on(self, chance: int) -> None:
+        """Another session is to be owed any that is out."""
+        out = [position for position, state in self.state.items() if state == OUT]
+        if out:
+            position = random.Random(chance).choice(out)
+            self.owed.pass_on(position)
+            self.state[position] = PASSED_ON
+
+    def know(self, kept: bool) -> None:
+        """That is kept, or not."""
+        for position, state in self.state.items():
+            if state == PASSED_ON:
+                self.owed.end_passing_on(position)
+                if kept:
+                    self.owed.finish(position)
+                self.state[position] = FINISHED if kept else OUT
+
     def unfinished(self) -> set[int]:
         return {position for position, state in self.state.items() if state != FINISHED}
 
     def check(self) -> None:
-        """The cursor and what is finished beyond it say exactly what is finished."""
+        """The cursor and what is finished beyond it say exactly what is finished, or passed on."""
         cursor = self.owed.cursor()
         beyond = self.owed.finished_beyond(cursor)
         assert beyond == sorted(beyond)
         told = {position for position in self.state if position < cursor or position in beyond}
-        assert set(self.state) - told == self.unfinished()
+        passed_on = {position for position, state in self.state.items() if state == PASSED_ON}
+        assert set(self.state) - told == self.unfinished() - passed_on
+        assert passed_on <= set(self.owed.on_their_way())
 
     def restart(self) -> None:
         """Another process goes on from what was kept; QoS 2 under way goes first."""
         before = self.owed
+        for position, state in self.state.items():
+            if state == PASSED_ON:
+                self.state[position] = FINISHED
         cursor = before.cursor()
         self.owed = Owed(self.next)
         self.owed.start_at(cursor, before.finished_beyond(cursor))
@@ -77,6 +99,8 @@ events = st.lists(
         st.tuples(st.just("tell"), st.booleans()),
         st.tuples(st.just("take"), st.integers(1, 4)),
         st.tuples(st.just("finish"), st.integers(0, 99)),
+        st.tuples(st.just("pass_on"), st.integers(0, 99)),
+        st.tuples(st.just("know"), st.booleans()),
     ),
     max_size=60,
 )
@@ -112,6 +136,7 @@ def test_after_restarts_as_well(first, then, last):
 def test_nothing_is_remembered_when_all_is_finished(script):
     model = Model()
     play(model, script)
+    model.know(kept=True)
     model.take(len(model.state))
     for position in sorted(model.unfinished(), reverse=True):
         model.owed.finish(position)
