@@ -118,7 +118,8 @@ def test_waits_for_a_node_that_has_not_said_yet_what_it_has():
     cluster.settle()
     assert not staying.take()
     assert not hub_of(cluster.engines["a"]).kept_positions()
-    cluster.join("b", "c")
+    for name in "cd":
+        cluster.join("b", name)
     cluster.settle()
     assert len(staying.take()) == 1
     assert cluster.engines["b"].stats.dropped["session_ended"] == 0
