@@ -11,6 +11,7 @@ from rookery.mqtt.topics import split_share
 
 if TYPE_CHECKING:
     from rookery.engine.broker import Broker
+    from rookery.engine.peers.remote_node import RemoteNode
 
 
 def receive_shared(broker: Broker, message: Message, share: str) -> int:
@@ -28,7 +29,22 @@ def receive_shared(broker: Broker, message: Message, share: str) -> int:
             broker.peers.routes.announce()
         recipient = group.pick(chance(), None)
     if recipient is None:
+        node = _not_heard_of(broker)
+        if node is not None and message.qos:
+            return node.keep(message, share)
         broker.stats.drop(DROP_SESSION_ENDED)
         return 0
     broker.publishing.deliveries += 1
     return broker.publishing.give(message, recipient, share)
+
+
+def _not_heard_of(broker: Broker) -> RemoteNode | None:
+    """A node that has not told yet what its sessions ask for, as after our start: it may have members, or know who has.
+
+    A message that is kept for it stays here until there is a link to it, so two such nodes do not pass it to and fro.
+    """
+    if broker.peers is not None:
+        for node in broker.peers.nodes.values():
+            if node.member and not node.synced and not node.joining:
+                return node
+    return None

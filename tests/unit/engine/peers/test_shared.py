@@ -103,3 +103,23 @@ def test_is_not_sent_back_by_a_node_that_has_none_either():
     counts = [each.stats.messages_from_peers for each in cluster.engines.values()]
     assert counts == [0, 2, 2, 0]
     assert sum(each.stats.dropped["session_ended"] for each in cluster.engines.values()) == 2
+
+
+def test_waits_for_a_node_that_has_not_said_yet_what_it_has():
+    cluster, (leaving, staying) = grouped("b", "c", **LASTING)
+    writer = cluster.connect("a", "writer")
+    published(writer, 2, 2)
+    leave(leaving)
+    cluster.kill("b")
+    assert len(staying.take()) == 1
+    cluster.start("b")
+    hub_of(cluster.engines["b"]).set_members(cluster.epochs)
+    cluster.join("a", "b")
+    cluster.settle()
+    assert not staying.take()
+    assert not hub_of(cluster.engines["a"]).kept_positions()
+    for name in "cd":
+        cluster.join("b", name)
+    cluster.settle()
+    assert len(staying.take()) == 1
+    assert cluster.engines["b"].stats.dropped["session_ended"] == 0
