@@ -125,14 +125,21 @@ class Admission:
         self._broker.gate.greeted(client)
         self._decide_or_wait(client, client.exchange.step(data))
 
-    def _check_open(self, client: ClientLink) -> None:
+    def closed_for(self, client: ClientLink) -> str:
+        """Why this node lets a client in no more, however far it has come; empty when it does."""
         broker = self._broker
         if broker.draining:
-            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, "the node is shutting down")
+            return "the node is shutting down"
         if broker.closed_for:
-            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, broker.closed_for)
+            return broker.closed_for
         if broker.emptied_for and (broker.peers is None or not broker.peers.relays.brought(client)):
-            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, broker.emptied_for)
+            return broker.emptied_for
+        return ""
+
+    def _check_open(self, client: ClientLink) -> None:
+        reason = self.closed_for(client)
+        if reason:
+            raise NotAdmitted(ReasonCode.SERVER_UNAVAILABLE, reason)
 
     def _check(self, client: ClientLink, connect: Connect) -> None:
         limits = self._limits

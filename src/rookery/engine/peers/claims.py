@@ -186,8 +186,11 @@ class Claims(Waiter):
         client = claim.client
         client.elsewhere = None
         self._end(claim)
+        closed_for = broker.admission.closed_for(client)
         if owner is None:
             broker.admission.claimed(client, claim.connect, claim.admitted)
+        elif closed_for:  # Whoever is relayed is connected here as well.
+            broker.admission.refuse_claim(client, ReasonCode.SERVER_UNAVAILABLE, closed_for)
         else:
             self._hub.relays.start(client, claim.connect, claim.admitted, owner)
 

@@ -234,6 +234,21 @@ class TestALinkThatIsLost:
         assert cluster.taken(here) == cluster.taken(back) == ["PUBLISH t=1 q1 #1"]
         assert emptied.send_away(9, brought_as_well=True) == 2
 
+    @pytest.mark.parametrize(("version", "told"), [(V3_1_1, "0x88"), (V5, "0x9C")])
+    def test_is_reached_through_no_node_that_is_emptied(self, version: int, told: str):
+        cluster = Cluster("a", "b")
+        away(cluster)
+        emptied = cluster.engines["b"].broker
+        emptied.other_servers = ["a:1883"]
+        more = LASTING if version == V5 else {}
+        peer = cluster.begin("b", "c", version, **{"clean_start": False, **more})
+        emptied.emptied_for = "it is being emptied"
+        assert emptied.send_away(9) == 0  # It is not let in yet.
+        assert cluster.taken(peer) == [f"CONNACK {told}"]
+        assert peer.closed
+        assert hub_of(cluster.engines["b"]).relays.count == 0
+        assert cluster.connect_more("a", "c", **BACK)[1] == ["CONNACK present"]
+
     def test_for_the_cell_is_adopted_ends_the_relay(self):
         cluster = Cluster("a", "b", "c")
         away(cluster)
