@@ -57,6 +57,8 @@ class CellRecord:
     """Of the program."""
     protocol: int = 1
     """Of the streams between nodes."""
+    emptied: bool = False
+    """Whether clients are to connect to other nodes than this one."""
 
     @property
     def claim(self) -> tuple[int, str, str]:

@@ -80,6 +80,10 @@ class Membership:
         seen = self._views.sightings.get(cell)
         return None if seen is None else seen.record
 
+    def cells(self) -> list[str]:
+        """The names of all cells that were ever claimed, ours with them."""
+        return sorted({*self._views.sightings, self._lease.record.node_id})
+
     async def adopted(self, cell: str) -> bool:
         """Say that all that was in a cell is with us, its log sealed; waits until the registers have it.
 

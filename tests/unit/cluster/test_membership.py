@@ -263,6 +263,7 @@ def test_records_of_cells_nobody_spoke_of():
         world = World("a")
         await world.start()
         assert world.nodes["a"].membership.record_of("z") is None
+        assert world.nodes["a"].membership.cells() == sorted(world.nodes)
         assert replace(world.nodes["a"].lease.record, beat=0).state == "up"
 
     asyncio.run(main())

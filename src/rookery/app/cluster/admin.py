@@ -73,17 +73,18 @@ class ClusterDesk:
         runtime = self._runtime
         if not runtime.broker.other_servers:
             raise ClusterRefusal("there is no other node that clients could go to")
-        runtime.broker.emptied_for = EVACUATED
-        sent = await self._send_away(runtime.clients_here())
+        runtime.empty(EVACUATED)
+        sent = await self._send_away(runtime.clients_max())
         return {"node_id": runtime.node_id, "clients_sent_away": sent}
 
     async def _rebalance(self) -> dict[str, Any]:
         """Send away what this node has beyond its even part of the clients."""
         runtime = self._runtime
-        attached = runtime.broker.registry.attached
-        counts = runtime.hub.clients_elsewhere()
-        even = (attached + sum(counts)) // (len(counts) + 1)
-        sent = await self._send_away(max(0, attached - even))
+        clients = runtime.hub.clients_here()
+        counts = runtime.clients_elsewhere()
+        takes_clients = not runtime.broker.emptied_for
+        even = (clients + sum(counts)) // (len(counts) + 1) if takes_clients else 0
+        sent = await self._send_away(max(0, clients - even))
         return {"node_id": runtime.node_id, "clients_sent_away": sent, "even_part": even}
 
     async def _send_away(self, count: int) -> int:
@@ -101,16 +102,15 @@ class ClusterDesk:
     def _force_leave(self, node_id: str) -> dict[str, Any]:
         """Say what becomes of a node that will not come back: others take its cell by themselves."""
         runtime = self._runtime
-        known = {record.node_id: record for record in runtime.records()}
         if node_id == runtime.node_id or runtime.is_living(node_id):
             raise ClusterRefusal(f"{node_id} is alive: have it leave, with 'rookery cluster leave'")
-        record = known.get(node_id)
-        if runtime.is_adopted(node_id):
-            return {"node_id": node_id, "state": "adopted"}
+        record = runtime.cell(node_id)
         if record is None:
             raise ClusterRefusal(
-                f"no node of this cluster is called {node_id!r}: it knows {', '.join(sorted(known))}"
+                f"no node of this cluster is called {node_id!r}: it knows {', '.join(runtime.cells())}"
             )
+        if record.state == "adopted":
+            return {"node_id": node_id, "state": "adopted", "by": record.holder}
         return {"node_id": node_id, "state": "adopting", "epoch": record.epoch}
 
 

@@ -74,8 +74,6 @@ class ClusterRuntime:
         self._members: dict[str, CellRecord] = {}
         """The cells whose sessions are with their own node, or not yet with another."""
         self._living: dict[str, CellRecord] = {}
-        self._adopted: set[str] = set()
-        """The nodes whose cells others have, and that have not come back."""
         self.broker: Broker
         self.hub: Hub
         self._links: Links
@@ -186,9 +184,18 @@ class ClusterRuntime:
         self._ground.lease.tell(state="leaving")
         self._begin_anew("", 0.0)
 
-    def clients_here(self) -> int:
-        """How many clients are connected to this node, their sessions here or elsewhere."""
-        return self.broker.registry.attached + self.hub.relays.more_connected()
+    def empty(self, reason: str) -> None:
+        """Have clients connect to other nodes from now on, which are told so; sessions here are served through them."""
+        self.broker.emptied_for = reason
+        self._ground.lease.tell(emptied=True)
+
+    def clients_max(self) -> int:
+        """As many clients as there can be here: those of sessions here, and those relayed to other nodes."""
+        return self.broker.registry.attached + self.hub.relays.count
+
+    def clients_elsewhere(self) -> list[int]:
+        """How many clients are connected to each other node that takes some."""
+        return self.hub.clients_elsewhere([each.node_id for each in self._open_to_clients()])
 
     def is_reached(self, node_id: str) -> bool:
         """Whether a node is this one, or there is a link to it."""
@@ -198,9 +205,13 @@ class ClusterRuntime:
         """Whether a node is alive."""
         return node_id in self._living
 
-    def is_adopted(self, node_id: str) -> bool:
-        """Whether a node is gone and another one has its cell."""
-        return node_id in self._adopted
+    def cells(self) -> list[str]:
+        """The names of all nodes there are, or were."""
+        return self._membership.cells()
+
+    def cell(self, node_id: str) -> CellRecord | None:
+        """What the registers say of a node's cell; ``None`` where they know none of this name."""
+        return self._membership.record_of(node_id)
 
     def records(self) -> list[CellRecord]:
         """All members, this node among them."""
@@ -271,7 +282,7 @@ class ClusterRuntime:
         broker = self.broker if hasattr(self, "broker") else None
         if broker is not None:
             broker.closed_for = reason
-            broker.send_away(broker.registry.attached + self.hub.relays.count, brought_as_well=True)
+            broker.send_away(self.clients_max(), brought_as_well=True)
 
     def _open(self) -> None:
         if self._ground.lease.valid(self._clock.monotonic()):
@@ -281,7 +292,6 @@ class ClusterRuntime:
 
     def cell_joined(self, record: CellRecord) -> None:
         """A node is there."""
-        self._adopted.discard(record.node_id)
         self._living[record.node_id] = record
         self._members[record.node_id] = record
         self._members_changed()
@@ -298,7 +308,6 @@ class ClusterRuntime:
     def cell_adopted(self, record: CellRecord) -> None:
         """Its sessions are with another node."""
         if record.node_id not in self._living:
-            self._adopted.add(record.node_id)
             self._members.pop(record.node_id, None)
         self._members_changed()
 
@@ -317,12 +326,14 @@ class ClusterRuntime:
             [name for name, record in self._members.items() if record.state == "joining"],
         )
         others = sorted(
-            record.server_reference
-            for record in self._living.values()
-            if record.server_reference and record.state == "up"
+            record.server_reference for record in self._open_to_clients() if record.server_reference
         )
         configured = self.broker.settings.behaviour.server_reference
         self.broker.other_servers = others if configured is None else [configured]
+
+    def _open_to_clients(self) -> list[CellRecord]:
+        """The other nodes that clients may be sent to."""
+        return [each for each in self._living.values() if each.state == "up" and not each.emptied]
 
     def _sees(self) -> tuple[str, ...]:
         return tuple(sorted(name for name in self._living if self.hub.is_linked(name)))

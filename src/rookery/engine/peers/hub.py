@@ -358,9 +358,9 @@ class Hub(PeerEvents, Waiter):
     def end_turn(self) -> None:
         """Tell every peer what this turn has for it, and what of its own is done."""
         self.claims.end_turn()
+        self.relays.end_turn()
         if self.broker.now >= self._clients_told_at + CLIENTS_SECONDS:
             self._tell_clients()
-        self.relays.end_turn()
         self.routes.announce()
         for node in (*self.nodes.values(), *self.departed.nodes):
             if node.owed.backlog.count:
@@ -423,17 +423,26 @@ class Hub(PeerEvents, Waiter):
             [name for name, node in self.nodes.items() if node.member and not node.synced]
         )
 
-    def clients_elsewhere(self) -> list[int]:
-        """How many clients each linked node has."""
-        return [node.clients for node in self.nodes.values() if node.link is not None]
+    def clients_here(self) -> int:
+        """How many clients are connected to this node, their sessions here or elsewhere."""
+        # A relay whose session has let go of it counts as long as the other node is not told.
+        return max(0, self.broker.registry.attached + self.relays.more_connected())
+
+    def clients_elsewhere(self, node_ids: Collection[str]) -> list[int]:
+        """How many clients are connected to each of these nodes, as far as there is a link to it."""
+        return [
+            node.clients
+            for node in self.nodes.values()
+            if node.link is not None and node.node_id in node_ids
+        ]
 
     def _tell_clients(self) -> None:
         self._clients_told_at = self.broker.now
-        attached = self.broker.registry.attached
-        if attached == self._clients_told:
+        clients = self.clients_here()
+        if clients == self._clients_told:
             return
-        self._clients_told = attached
-        data = item(CLIENTS, attached.to_bytes(8, "big"))
+        self._clients_told = clients
+        data = item(CLIENTS, clients.to_bytes(8, "big"))
         for node in self.nodes.values():
             if node.link is not None:
                 node.put(data)

@@ -23,9 +23,8 @@ class FakeRuntime:
     def __init__(self, engine: Engine) -> None:
         self.broker = engine.broker
         self.elsewhere = [0]
-        self.hub = SimpleNamespace(clients_elsewhere=lambda: self.elsewhere)
+        self.hub = SimpleNamespace(clients_here=lambda: self.broker.registry.attached)
         self.left = False
-        self.relayed = 0
         self.dead: set[str] = set()
         self.adopted: set[str] = set()
 
@@ -35,14 +34,25 @@ class FakeRuntime:
     def is_reached(self, name: str) -> bool:
         return name == "a"
 
-    def is_adopted(self, name: str) -> bool:
-        return name in self.adopted
+    def cells(self) -> list[str]:
+        return ["a", "b", *sorted(self.adopted)]
+
+    def cell(self, name: str) -> Any:
+        if name in self.adopted:
+            return record(name, holder="b", state="adopted")
+        return record(name) if name in self.cells() else None
+
+    def clients_max(self) -> int:
+        return self.broker.registry.attached
+
+    def clients_elsewhere(self) -> list[int]:
+        return self.elsewhere
+
+    def empty(self, reason: str) -> None:
+        self.broker.emptied_for = reason
 
     def is_living(self, name: str) -> bool:
         return name not in self.dead
-
-    def clients_here(self) -> int:
-        return self.broker.registry.attached + self.relayed
 
     def leave(self) -> None:
         self.left = True
@@ -111,6 +121,12 @@ def test_what_is_above_the_even_part_is_sent_away(runtime, engine, elsewhere, se
     assert engine.broker.registry.attached == 10 - sent
 
 
+def test_an_emptied_node_has_no_part_of_the_clients(runtime, engine):
+    act(runtime, "evacuate")
+    runtime.elsewhere = [20, 20]
+    assert act(runtime, "rebalance") == {"node_id": "a", "clients_sent_away": 0, "even_part": 0}
+
+
 def test_acts_are_noted_whether_they_are_done_or_not(runtime):
     desk = ClusterDesk(runtime)
     noted: list[tuple[str, str]] = []
@@ -132,8 +148,9 @@ def test_what_becomes_of_a_dead_node_is_told(runtime):
     runtime.dead = {"b", "c", "d"}
     runtime.adopted = {"c"}
     assert act(runtime, "force-leave", node_id="b")["state"] == "adopting"
-    assert act(runtime, "force-leave", node_id="c")["state"] == "adopted"
+    adopted = {"node_id": "c", "state": "adopted", "by": "b"}
+    assert act(runtime, "force-leave", node_id="c") == adopted
     with pytest.raises(
-        ClusterRefusal, match="no node of this cluster is called 'd': it knows a, b"
+        ClusterRefusal, match=r"no node of this cluster is called 'd': it knows a, b, c$"
     ):
         act(runtime, "force-leave", node_id="d")

@@ -188,14 +188,22 @@ class TestTheOthers:
         runtime.cell_dead(record("c"))
         assert engine.broker.next_server() is None
 
-    def test_a_node_whose_cell_another_has_is_adopted_until_it_is_back(self, runtime):
-        runtime.cell_joined(record("b"))
-        runtime.cell_dead(record("b"))
-        assert not runtime.is_adopted("b")
-        runtime.cell_adopted(record("b", holder="c", state="adopted"))
-        assert runtime.is_adopted("b")
-        runtime.cell_joined(record("b"))
-        assert not runtime.is_adopted("b")
+    def test_clients_are_sent_to_none_that_is_emptied(self, runtime, engine):
+        for name in ("b", "c"):
+            runtime.cell_joined(record(name))
+            link(runtime, name)
+            runtime.hub.nodes[name].clients = 3
+        assert runtime.clients_elsewhere() == [3, 3]
+        runtime.cell_changed(record("b", emptied=True))
+        assert {engine.broker.next_server() for _ in range(4)} == {"c:1883"}
+        assert runtime.clients_elsewhere() == [3]
+        runtime.cell_changed(record("b"))
+        assert {engine.broker.next_server() for _ in range(4)} == {"b:1883", "c:1883"}
+
+    def test_are_told_that_this_one_is_emptied(self, runtime, engine):
+        runtime.empty("it is being emptied")
+        assert engine.broker.emptied_for == "it is being emptied"
+        assert runtime._ground.lease.told == {"emptied": True}
 
     def test_a_cell_is_taken_over_by_a_node_that_has_joined(self, runtime):
         runtime.adopt(record("b"))

@@ -1,6 +1,7 @@
 import pytest
 
 from rookery.engine.gauges import BrokerGauges
+from rookery.engine.peers.hub import CLIENTS_SECONDS
 from rookery.engine.peers.relay_handle import RelayHandle
 from rookery.mqtt.packets import (
     Disconnect,
@@ -233,6 +234,20 @@ class TestALinkThatIsLost:
         assert cluster.send(writer, publish("t", b"1", 1, packet_id=1)) == ["PUBACK #1"]
         assert cluster.taken(here) == cluster.taken(back) == ["PUBLISH t=1 q1 #1"]
         assert emptied.send_away(9, brought_as_well=True) == 2
+
+    def test_has_its_client_counted_where_that_is_connected(self):
+        cluster = Cluster("a", "b")
+        away(cluster)
+        cluster.connect("b", "c", **BACK)
+        cluster.connect("b", "d")
+        for engine in cluster.engines.values():
+            engine.wait(CLIENTS_SECONDS)
+        cluster.settle()
+        hubs = {name: hub_of(engine) for name, engine in cluster.engines.items()}
+        assert (hubs["a"].clients_here(), hubs["b"].clients_here()) == (0, 2)
+        assert hubs["a"].clients_elsewhere(["b"]) == [2]
+        assert hubs["b"].clients_elsewhere(["a", "x"]) == [0]
+        assert hubs["a"].clients_elsewhere([]) == []
 
     @pytest.mark.parametrize(("version", "told"), [(V3_1_1, "0x88"), (V5, "0x9C")])
     def test_is_reached_through_no_node_that_is_emptied(self, version: int, told: str):
