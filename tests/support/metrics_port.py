@@ -24,6 +24,8 @@ class Admin:
         self._told = told
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.refusal: str | None = None
+        self.by: list[object] = []
+        """Who asked for it, each time."""
 
     def status(self) -> dict[str, Any]:
         members = [
@@ -34,6 +36,7 @@ class Admin:
         return {**me, "ready": True, "members": members, "sessions": 5, "routes": 7, **self._told}
 
     async def act(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        self.by.append(arguments.pop("by", None))
         self.asked.append((action, arguments))
         if self.refusal is not None:
             raise ClusterRefusal(self.refusal)

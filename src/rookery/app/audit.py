@@ -31,18 +31,21 @@ class AuditTrail:
         """The last act that was told; ``None`` before the first look, which tells nothing."""
         watch.subscribe(self._read, self._tell)
 
-    async def note(self, action: str, target: str, detail: str = "") -> None:
-        """Note an act of the node itself. Without an access database it is told in the log alone."""
+    async def note(self, action: str, target: str, detail: str = "", by: str = NODE) -> None:
+        """Note an act of the node itself, or that was asked of it.
+
+        Without an access database it is told in the log alone.
+        """
         if self._file is None:
-            log.info("audit", by=NODE, action=action, target=target, detail=detail)
+            log.info("audit", by=by, action=action, target=target, detail=detail)
             return
         try:
-            await asyncio.to_thread(self._write, self._file, action, target, detail)
+            await asyncio.to_thread(self._write, self._file, action, target, detail, by)
         except AccessFault as fault:
             log.error("audit_not_written", action=action, target=target, reason=str(fault))
 
-    def _write(self, file: AccessFile, action: str, target: str, detail: str) -> None:
-        with file.change(NODE, self._clock.wall()) as change:
+    def _write(self, file: AccessFile, action: str, target: str, detail: str, by: str) -> None:
+        with file.change(by, self._clock.wall()) as change:
             change.audit(action, target, detail)
 
     def _read(self, connection: sqlite3.Connection | None) -> tuple[int, list[AuditLine]]:

@@ -31,6 +31,7 @@ from rookery.app.store import make_store
 from rookery.app.tls import NodeTls, same_but_tls
 from rookery.auth.access.file import AccessFile
 from rookery.auth.access.watch import AccessWatch
+from rookery.auth.banned import NODE
 from rookery.auth.guard import NotBanned
 from rookery.auth.watch import FileFault, FileWatch
 from rookery.config.listeners import Listener
@@ -255,9 +256,9 @@ class Node:
             seconds=round(self._clock.monotonic() - began, 3),
         )
 
-    def note(self, action: str, target: str, detail: str = "") -> None:
-        """Have an administrative act of the node's own noted in the audit."""
-        self.broker.tasks.start("audit", self._audit.note(action, target, detail))
+    def note(self, action: str, target: str, detail: str = "", by: str = NODE) -> None:
+        """Have an administrative act of the node's own, or that was asked of it, noted in the audit."""
+        self.broker.tasks.start("audit", self._audit.note(action, target, detail, by))
 
     def _request_turn(self) -> None:
         self.broker.request_turn()  # The poller sets it only later.

@@ -47,6 +47,18 @@ def test_the_node_notes_what_it_does_itself(tmp_path: Path):
         assert read_audit(connection)[0].by == "node"
 
 
+def test_the_node_notes_who_asked_for_what_it_does(tmp_path: Path):
+    file = AccessFile(tmp_path)
+    watch = AccessWatch(file)
+    trail = AuditTrail(file, watch, FakeClock())
+    told(watch)
+    asyncio.run(trail.note("cluster leave", "a", by="anna"))
+    assert told(watch) == [("anna", "cluster leave", "a", "")]
+    with capture_logs() as logs:
+        asyncio.run(AuditTrail(None, AccessWatch(None), FakeClock()).note("x", "a", by="anna"))
+    assert [line["by"] for line in logs] == ["anna"]
+
+
 def test_a_database_that_cannot_be_written_is_told(tmp_path: Path):
     (tmp_path / "access.db").write_text("no database" * 1_000)
     file = AccessFile(tmp_path)

@@ -18,6 +18,9 @@ log: Final = structlog.get_logger("rookery.app")
 
 CLIENTS_PER_SECOND: Final = 500
 STEP_SECONDS: Final = 0.1
+NAME_CHARACTERS_MAX: Final = 255
+NO_NAME: Final = "unnamed"
+"""Who asked and did not say who that is."""
 EVACUATED: Final = "this node is being emptied: clients go to another one"
 
 
@@ -26,8 +29,8 @@ class ClusterDesk:
 
     def __init__(self, runtime: ClusterRuntime) -> None:
         self._runtime = runtime
-        self.note: Callable[[str, str, str], None] = _nowhere
-        """Has an act noted in the audit: what, of which node, and what for detail."""
+        self.note: Callable[[str, str, str, str], None] = _nowhere
+        """Has an act noted in the audit: what, of which node, what for detail, and who asked."""
 
     def status(self) -> dict[str, Any]:
         """The state of this node and of the others as it sees them."""
@@ -55,9 +58,11 @@ class ClusterDesk:
         }
 
     async def act(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Do something on the operator's request."""
-        target = str(arguments.get("node_id", self._runtime.node_id))
-        self.note(f"cluster {action}", target, "asked at the metrics port, with the secret")
+        """Do something on the operator's request, who may be named by the argument ``by``."""
+        named = action == "force-leave"
+        target = _name_in(arguments, "node_id", "") if named else self._runtime.node_id
+        by = _name_in(arguments, "by", NO_NAME)
+        self.note(f"cluster {action}", target, "asked at the metrics port, with the secret", by)
         if action == "evacuate":
             return await self._evacuate()
         if action == "leave":
@@ -66,7 +71,7 @@ class ClusterDesk:
             return {**done, "state": "leaving"}
         if action == "rebalance":
             return await self._rebalance()
-        return self._force_leave(str(arguments.get("node_id", "")))
+        return self._force_leave(target)
 
     async def _evacuate(self) -> dict[str, Any]:
         """Send all clients to other nodes, not all at once, and let nobody in but by those."""
@@ -114,5 +119,15 @@ class ClusterDesk:
         return {"node_id": node_id, "state": "adopting", "epoch": record.epoch}
 
 
-def _nowhere(_action: str, _target: str, _detail: str) -> None:
+def _name_in(arguments: dict[str, Any], key: str, missing: str) -> str:
+    """One of the arguments, which is to stand in a line of the audit; raises ``ClusterRefusal``."""
+    name = arguments.get(key, missing)
+    if not isinstance(name, str) or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+        raise ClusterRefusal(
+            f"{key} must be a name of up to {NAME_CHARACTERS_MAX} printable characters"
+        )
+    return name
+
+
+def _nowhere(_action: str, _target: str, _detail: str, _by: str) -> None:
     """Before there is an audit."""

@@ -1,13 +1,17 @@
 """``rookery cluster leave``, ``evacuate``, ``force-leave`` and ``rebalance``: asked of a node on this machine."""
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from rookery.cli.access import operator
 from rookery.cli.cluster.asking import Answer, Unreachable, get, post
 from rookery.cli.cluster.folder import DEFAULT_DIRECTORY
+from rookery.cli.cluster.reports import UNKNOWN
 from rookery.cli.cluster.show import AsJson
 from rookery.cli.cluster.targets import (
     ConfigFile,
@@ -19,6 +23,7 @@ from rookery.cli.cluster.targets import (
     targets_of,
 )
 from rookery.cli.cluster.up import Directory, faults_told
+from rookery.cli.tables import columns
 
 NodeOption = Annotated[
     str | None,
@@ -28,40 +33,34 @@ Timeout = Annotated[
     float, typer.Option("--timeout", min=0.1, max=3_600, help="Seconds to wait for the answer.")
 ]
 SECONDS = 60.0
+SHOWN_APART = ("node_id", "metrics", "problem")
+EXIT_CODES = "Exit codes: 0, it was done; 1, it was not; 2, wrong command line."
 
 
-def leave(
-    node: NodeOption = None,
-    directory: Directory = DEFAULT_DIRECTORY,
-    nodes: Nodes = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    timeout: Timeout = SECONDS,
-    as_json: AsJson = False,
-) -> None:
-    """Have a node hand over all it has, and leave the cluster.
+def _of_one_node(action: str, purpose: str) -> Callable[..., None]:
+    """The command that has one node act. ``purpose`` is its help."""
 
-    Exit codes: 0, it was done; 1, it was not; 2, wrong command line.
-    """
-    act = _Act("leave", directory, nodes, config, overrides, timeout, as_json=as_json)
-    act.ask(act.target(node), {})
+    def command(
+        node: NodeOption = None,
+        directory: Directory = DEFAULT_DIRECTORY,
+        nodes: Nodes = None,
+        config: ConfigFile = None,
+        overrides: Overrides = None,
+        timeout: Timeout = SECONDS,
+        as_json: AsJson = False,
+    ) -> None:
+        act = _Act(action, directory, nodes, config, overrides, timeout, as_json=as_json)
+        act.ask(act.target(node), {})
+
+    command.__doc__ = f"{purpose}\n\n{EXIT_CODES}"
+    return command
 
 
-def evacuate(
-    node: NodeOption = None,
-    directory: Directory = DEFAULT_DIRECTORY,
-    nodes: Nodes = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    timeout: Timeout = SECONDS,
-    as_json: AsJson = False,
-) -> None:
-    """Have a node send its clients to the others; it stays a member.
-
-    Exit codes: 0, it was done; 1, it was not; 2, wrong command line.
-    """
-    act = _Act("evacuate", directory, nodes, config, overrides, timeout, as_json=as_json)
-    act.ask(act.target(node), {})
+leave = _of_one_node("leave", "Have a node hand over all it has, and leave the cluster.")
+evacuate = _of_one_node(
+    "evacuate",
+    "Have a node send its clients to the others, which bring them to their sessions here; it stays a member.",
+)
 
 
 def force_leave(
@@ -89,9 +88,12 @@ def rebalance(
     timeout: Timeout = SECONDS,
     as_json: AsJson = False,
 ) -> None:
-    """Have nodes with more clients than others send some of them there. Every node is asked that is known here.
+    """Have nodes with more clients than others send some of them there.
 
-    Exit codes: 0, it was done; 1, some node was not asked or would not do it; 2, wrong command line.
+    Asked is every node of --nodes, else of 'cluster up' in the directory, else
+    the one that the configuration is of.
+
+    Exit codes: 0, all did it; 1, some did not; 2, wrong command line.
     """
     act = _Act("rebalance", directory, nodes, config, overrides, timeout, as_json=as_json)
     act.ask_all()
@@ -122,6 +124,7 @@ class _Act:
         if secret is None:
             raise _failed("cluster.secret is not set: the node acts only for who knows it")
         self._secret = secret
+        self._by = operator()
 
     def target(self, node: str | None) -> Target:
         """The one with this name; without a name the only one there is."""
@@ -164,27 +167,40 @@ class _Act:
             _tell(target, answer)
 
     def ask_all(self) -> None:
-        """Have every node act, whatever becomes of the others, and print what each says."""
-        answers = []
-        faults = []
-        for target in self._targets:
-            try:
-                answer = self._answer(target, {})
-            except _NotDone as fault:
-                faults.append(str(fault))
-                continue
-            answers.append({"asked": _name(target), **answer.data})
-            if not self._as_json:
-                _tell(target, answer)
+        """Have every node act, all at once, and print in one line for each what it says."""
+        with ThreadPoolExecutor(len(self._targets)) as pool:
+            outcomes = list(pool.map(self._outcome, self._targets))
         if self._as_json:
-            typer.echo(json.dumps(answers))
+            typer.echo(json.dumps({"nodes": outcomes}))
+        else:
+            told = dict.fromkeys(key for each in outcomes for key in each if key not in SHOWN_APART)
+            rows = [
+                (
+                    each["node_id"],
+                    "no" if each["problem"] else "yes",
+                    *(_cell(each, k) for k in told),
+                )
+                for each in outcomes
+            ]
+            typer.echo(columns(("node", "done", *map(_words, told)), rows))
+        faults = [each["problem"] for each in outcomes if each["problem"]]
         if faults:
             raise _failed("\n".join(faults))
+
+    def _outcome(self, target: Target) -> dict[str, Any]:
+        """What becomes of it at one node."""
+        asked = {"node_id": _name(target), "metrics": target.address, "problem": None}
+        try:
+            return {**asked, **self._answer(target, {}).data}
+        except _NotDone as fault:
+            return {**asked, "problem": str(fault)}
 
     def _answer(self, target: Target, arguments: dict[str, Any]) -> Answer:
         path = f"/cluster/{self._action}"
         try:
-            answer = post(target.address, path, self._secret, arguments, self._seconds_max)
+            answer = post(
+                target.address, path, self._secret, {**arguments, "by": self._by}, self._seconds_max
+            )
         except Unreachable as fault:
             raise _NotDone(f"{_where(target)}: {fault}") from None
         if answer.status_code != 200:
@@ -198,9 +214,17 @@ class _NotDone(Exception):
 
 def _tell(target: Target, answer: Answer) -> None:
     typer.echo(f"{_where(target)} did it")
-    for key, value in answer.data.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        typer.echo(f"  {key.replace('_', ' ')}: {text}")
+    for key in answer.data:
+        typer.echo(f"  {_words(key)}: {_cell(answer.data, key)}")
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _cell(data: dict[str, Any], key: str) -> str:
+    value = data.get(key, UNKNOWN)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _check_local(addresses: list[str]) -> None:

@@ -129,12 +129,29 @@ def test_an_emptied_node_has_no_part_of_the_clients(runtime, engine):
 
 def test_acts_are_noted_whether_they_are_done_or_not(runtime):
     desk = ClusterDesk(runtime)
-    noted: list[tuple[str, str]] = []
-    desk.note = lambda action, target, detail: noted.append((action, target))
-    asyncio.run(desk.act("evacuate", {}))
+    noted: list[tuple[str, str, str]] = []
+    desk.note = lambda action, target, detail, by: noted.append((by, action, target))
+    asyncio.run(desk.act("evacuate", {"by": "anna", "node_id": "b"}))
+    asyncio.run(desk.act("rebalance", {}))
     with pytest.raises(ClusterRefusal):
-        asyncio.run(desk.act("force-leave", {"node_id": "b"}))
-    assert noted == [("cluster evacuate", "a"), ("cluster force-leave", "b")]
+        asyncio.run(desk.act("force-leave", {"by": "anna", "node_id": "b"}))
+    assert noted == [
+        ("anna", "cluster evacuate", "a"),
+        ("unnamed", "cluster rebalance", "a"),
+        ("anna", "cluster force-leave", "b"),
+    ]
+
+
+@pytest.mark.parametrize("name", [None, 7, "n" * 256, "two\nlines"])
+def test_no_line_of_the_audit_is_made_of_what_is_no_name(runtime, engine, name):
+    client = engine.connect("c")
+    desk = ClusterDesk(runtime)
+    desk.note = lambda *noted: pytest.fail(f"{noted} was noted")
+    with pytest.raises(ClusterRefusal, match="by must be a name"):
+        asyncio.run(desk.act("evacuate", {"by": name}))
+    with pytest.raises(ClusterRefusal, match="node_id must be a name"):
+        asyncio.run(desk.act("force-leave", {"node_id": name}))
+    assert not client.closed
 
 
 def test_a_living_node_is_not_forced_out(runtime):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from rookery.cli.access import operator
 from rookery.cli.main import app
 from tests.support.metrics_port import SECRET, Admin, metrics_port
 
@@ -26,13 +27,14 @@ def free_address() -> str:
         return f"127.0.0.1:{sock.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("action", ["leave", "evacuate", "rebalance"])
+@pytest.mark.parametrize("action", ["leave", "evacuate"])
 def test_the_node_does_it_and_says_what(action: str):
     admin = Admin("a", {})
     with metrics_port(admin) as address:
         done = cluster(action, "--nodes", address)
     assert done.exit_code == 0, done.output
     assert admin.asked == [(action, {})]
+    assert admin.by == [operator()]
     assert done.stdout.splitlines() == [
         f"{address} ({address}) did it",
         "  sessions moved: 5",
@@ -42,21 +44,49 @@ def test_the_node_does_it_and_says_what(action: str):
 
 def test_every_node_is_asked_to_rebalance_whatever_becomes_of_the_others():
     one, other = Admin("a", {}), Admin("b", {})
+    other.refusal = "not now"
     nobody = free_address()
     with metrics_port(one) as here, metrics_port(other) as there:
-        done = cluster("rebalance", "--nodes", f"{here},{nobody},{there}")
-        assert [line for line in done.stdout.splitlines() if "did it" in line] == [
-            f"{here} ({here}) did it",
-            f"{there} ({there}) did it",
-        ]
-        assert done.exit_code == 1
-        assert f"{nobody} ({nobody}): connection refused" in done.stderr
-        done = cluster("rebalance", "--nodes", f"{here},{there}", "--json")
-    assert done.exit_code == 0
-    assert json.loads(done.stdout) == [
-        {"asked": each, "sessions_moved": 5, "to": "b"} for each in (here, there)
+        nodes = f"{here},{nobody},{there}"
+        done = cluster("rebalance", "--nodes", nodes)
+        as_json = cluster("rebalance", "--nodes", nodes, "--json")
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["node", "done", "sessions", "moved", "to"],
+        [here, "yes", "5", "b"],
+        [nobody, "no", "-", "-"],
+        [there, "no", "-", "-"],
     ]
+    assert f"{nobody} ({nobody}): connection refused" in done.stderr
+    assert f"{there} ({there}) will not do it: not now" in done.stderr
+    assert json.loads(as_json.stdout)["nodes"] == [
+        {"node_id": here, "metrics": here, "problem": None, "sessions_moved": 5, "to": "b"},
+        {
+            "node_id": nobody,
+            "metrics": nobody,
+            "problem": f"{nobody} ({nobody}): connection refused",
+        },
+        {
+            "node_id": there,
+            "metrics": there,
+            "problem": f"{there} ({there}) will not do it: not now",
+        },
+    ]
+    assert (done.exit_code, as_json.exit_code) == (1, 1)
     assert one.asked == other.asked == [("rebalance", {})] * 2
+    assert one.by == [operator()] * 2
+
+
+def test_all_nodes_that_did_it_are_a_success():
+    with metrics_port(Admin("a", {})) as here, metrics_port(Admin("b", {})) as there:
+        assert cluster("rebalance", "--nodes", f"{here},{there}").exit_code == 0
+
+
+def test_the_acts_on_one_node_say_what_they_are_for():
+    for action, purpose in (("leave", "leave the cluster"), ("evacuate", "stays a member")):
+        text = " ".join(cluster(action, "--help").stdout.replace("│", "").split())
+        assert purpose in text
+        assert "Exit codes: 0, it was done" in text
+        assert "--node " in text
 
 
 def test_a_dead_node_is_named_to_one_that_lives():
