@@ -551,7 +551,7 @@ class Admission:
         broker = self._broker
         properties: Properties | None = None
         closed = broker.draining or broker.closed_for or broker.emptied_for
-        if closed or reason_code == ReasonCode.QUOTA_EXCEEDED:
+        if client.link.version == V5 and (closed or reason_code == ReasonCode.QUOTA_EXCEEDED):
             reference = broker.next_server()
             if reference is not None:
                 reason_code = ReasonCode.USE_ANOTHER_SERVER

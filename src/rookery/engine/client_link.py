@@ -531,10 +531,10 @@ class ClientLink(Timed, Waiter):
         self.end(END_PEER_FAULT)
 
     def disconnect(self, reason_code: ReasonCode, reason: str, text: str) -> None:
-        """End the link from our side, telling a 5.0 client why. [MQTT-3.14.2-1]"""
+        """End the link from our side, telling a 5.0 client why. [MQTT-3.14.0-1] [MQTT-3.14.2-1]"""
         if self._held_output is not None:
             self.link.take_output()  # It comes after what is held back, and goes with it.
-        if self.actor is not None and not self._connack_held():  # [MQTT-3.14.0-1]
+        if self.actor is not None and self.link.version == V5 and not self._connack_held():
             self.link.send(last_words(self.broker, reason_code, text))
         self.end(reason)
 

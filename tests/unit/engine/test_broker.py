@@ -8,6 +8,7 @@ from rookery.engine.broker import CRASHES_MAX, TIMERS_PER_TURN_MAX, Broker, show
 from rookery.engine.session_actor import SessionActor
 from rookery.engine.stats import END_INTERNAL, END_SHUTDOWN
 from rookery.message import Delivery, node_message
+from rookery.mqtt.types import V3_1_1, V5
 from rookery.store.memory import MemoryStore
 from tests.support.engine import (
     Engine,
@@ -16,6 +17,7 @@ from tests.support.engine import (
     FakeClock,
     FakeStore,
     Peer,
+    connect,
     publish,
     said,
     settings,
@@ -123,6 +125,28 @@ class TestDrain:
         engine.flush()
         engine.settle()
         assert said(reader.take()) == ["DISCONNECT 0x8B"]
+
+
+class TestAnotherServer:
+    def test_is_each_in_turn_of_those_that_clients_are_told(self):
+        engine = Engine()
+        broker = engine.broker
+        broker.other_servers = ["b", "c"]
+        # Clients of 3.1.1 are told none, so they take nobody's turn.
+        peers = [
+            engine.connect(f"{version}-{n}", version) for n in range(4) for version in (V3_1_1, V5)
+        ]
+        assert broker.send_away(8) == 8
+        engine.flush()
+        told = [peer.take_one().properties.server_reference for peer in peers[1::2]]
+        assert sorted(told) == ["b", "b", "c", "c"]
+        broker.emptied_for = "it is being emptied"
+        told = []
+        for _ in range(4):
+            engine.ask(connect("old", V3_1_1))
+            (refusal,) = engine.ask(connect("new"))[1]
+            told.append(refusal.properties.server_reference)
+        assert sorted(told) == ["b", "b", "c", "c"]
 
 
 class TestSupervision:
