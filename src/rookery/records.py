@@ -311,7 +311,7 @@ class Entry:
         It was published before these held here: the sessions brought it with them from another node's cell.
         """
         self.origin = origin
-        """The node whose log kept it first for the node it is kept for; empty for ourselves."""
+        """The node whose log kept it first, for the node it is kept for or for this one; empty where none did."""
         self.number = number
         """Its position there."""
 

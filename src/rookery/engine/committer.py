@@ -106,6 +106,10 @@ class Committer:
         self._tied_rows: dict[int, SessionRow | None] = {}
         self.lost_retained: dict[str, int] = {}
         """By topic name: the position of a retained message that is not in the log after all."""
+        self.origin: str = ""
+        """The node that kept the message which is being put into the log now; empty where none did."""
+        self.origin_number: int = 0
+        """The number by which that node knows it."""
         self._next_session: int = 1
 
     def start_from(self, loaded: Loaded) -> None:
@@ -129,7 +133,16 @@ class Committer:
         """Put a message into the log; return its position. The caller then counts the references."""
         kept_at = self.now if self.dates else None
         return self.append_entry(
-            encode_message(message, self.wall_minus_monotonic, targets, share, kept_at, heirs)
+            encode_message(
+                message,
+                self.wall_minus_monotonic,
+                targets,
+                share,
+                kept_at,
+                heirs,
+                self.origin,
+                self.origin_number,
+            )
         )
 
     def append_entry(self, entry: bytes) -> int:

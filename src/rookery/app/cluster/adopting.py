@@ -135,6 +135,7 @@ class Adopter:
                 await asyncio.sleep(AGAIN_SECONDS)
         finally:
             await foreign.close()
+            self._hub.departed.sealed(cell)
         log.info("cell_sealed", cell=cell)
 
     def _late(self, cell: str, group: Group, bequests: Bequests) -> None:

@@ -88,7 +88,7 @@ class Bequests:
             entry = decode_message(data, wall_minus_monotonic)
             if self.has(entry):
                 self.take(position_of(group.block, index), entry)
-            else:
+            elif not self._hub.departed.was_handed(self._cell, entry):
                 own.append(entry)
         self.take_marks()
         return own

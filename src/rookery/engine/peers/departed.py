@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DEPARTED_FACT: Final = "departed/"
 """By cell and number: the number, the epoch, and who has adopted it."""
 NO_CELLS: Final[set[str]] = set()
+NONE_HANDED: Final[set[tuple[str, int]]] = set()
 
 
 class Departed:
@@ -41,6 +42,8 @@ class Departed:
         """For whom something is kept."""
         self._gone: dict[str, int] = {}
         """By cell: the highest epoch in which anybody has adopted it."""
+        self._handed: dict[str, set[tuple[str, int]]] = {}
+        """By cell of ours whose log is not sealed yet: what came, by who kept it and by which number."""
         self._here: dict[str, int] = {}
         """By cell: the epoch in which we have adopted it."""
         self._adopters: dict[str, str] = {}
@@ -125,6 +128,7 @@ class Departed:
         """We have adopted a cell: its sessions are reachable, and the others are told."""
         hub = self._hub
         self._here[cell] = epoch
+        self._handed[cell] = set()
         self._adopt(cell, epoch, None)
         hub.routes.announce()  # Whoever keeps nothing for the cell any more must know where its sessions are.
         data = adopted_item(cell, epoch)
@@ -169,10 +173,21 @@ class Departed:
         """A message comes that was kept for a cell of ours; the commit group it is kept in."""
         mark = f"{cell}<{origin}"
         marks = self._hub.marks
+        handed = self._handed.get(cell)
+        if handed is not None:
+            handed.add((origin, number))
         if not marks.is_new(mark, number):
             return marks.group_of(mark, number)
         self.deliver(cell, entry)
         return marks.note(mark, number)
+
+    def was_handed(self, cell: str, entry: Entry) -> bool:
+        """Whether a message that comes to light in the log of a cell of ours came to us from who kept it for that."""
+        return (entry.origin, entry.number) in self._handed.get(cell, NONE_HANDED)
+
+    def sealed(self, cell: str) -> None:
+        """Nothing more can come to light in its log."""
+        self._handed.pop(cell, None)
 
     def deliver(self, cell: str, entry: Entry) -> None:
         """Give a message to the sessions that came from a cell."""

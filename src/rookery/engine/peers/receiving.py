@@ -70,7 +70,13 @@ class Receiving:
             number = u64_at(rest, 0)
             if not self._hub.marks.is_new(origin, number):
                 return self._hub.marks.group_of(origin, number)
-            self._publish(node, self._entry(rest[8:]))
+            committer = self._hub.broker.committer
+            entry = self._entry(rest[8:])
+            committer.origin, committer.origin_number = origin, number
+            try:
+                self._publish(node, entry)
+            finally:
+                committer.origin, committer.origin_number = "", 0
             return self._hub.marks.note(origin, number)
         if kind == ROUTE:
             self._route(node, body)

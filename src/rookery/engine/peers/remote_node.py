@@ -245,7 +245,10 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         committer = self.hub.broker.committer
         self.hub.broker.stats.messages_kept_for_peers += 1
         target = self.hub.number_of(self)
-        return self._kept(committer.append(message, (target,), share), message, share)
+        kept_at = committer.now if committer.dates else None
+        # By a number of our own, though another node may have kept it for us.
+        data = encode_message(message, committer.wall_minus_monotonic, (target,), share, kept_at)
+        return self._kept(committer.append_entry(data), message, share)
 
     def keep_from(self, entry: Entry, origin: str, number: int) -> int:
         """Keep what another node, which is no more, kept for this one; the bytes that takes.

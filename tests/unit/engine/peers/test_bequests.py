@@ -297,6 +297,33 @@ class TestWhatComesToLightLate:
         ]
         assert not hub_of(cluster.engines["b"]).marks.is_new(f"a<{origin}", number)
 
+    @pytest.mark.parametrize("handed", [True, False])
+    def test_of_what_others_kept_for_it_is_for_its_sessions_unless_these_had_it_from_there(
+        self, handed
+    ):
+        cluster = four(("a", "reader"))
+        before = survivor_of(cluster.stores["a"])
+        writer = cluster.connect("c", "writer")
+        writer.engine.turn((writer, writer.encode(publish("t", b"1", 2, packet_id=1))))
+        cluster.settle(lambda link: (link.source, link.target) != ("a", "c"))
+        cluster.cut("a", "c")
+        after = kill(cluster)
+        if not handed:
+            cluster.cut("b", "c")
+        adopted(cluster, before)
+        bequests = self.bequests(cluster, before)
+        own = bequests.take_late(self.late(before, after))
+        departed = hub_of(cluster.engines["b"]).departed
+        for entry in own:
+            departed.deliver("a", entry)
+        assert len(own) == (0 if handed else 1)
+        if not handed:
+            cluster.join("b", "c")
+            cluster.settle()
+        assert payloads(cluster, "b", "reader") == [b"1"]
+        departed.sealed("a")
+        assert len(bequests.take_late(self.late(before, after))) == 1
+
 
 class TestRetained:
     def retained(self, cluster: Cluster, node: str) -> list[str]:
