@@ -35,7 +35,7 @@ class Admin:
         me = {"node_id": self._node_id, "name": "rookery", "state": "live", "epoch": 3}
         return {**me, "ready": True, "members": members, "sessions": 5, "routes": 7, **self._told}
 
-    async def act(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def act(self, action: str, arguments: dict[str, Any], address: str) -> dict[str, Any]:
         self.by.append(arguments.pop("by", None))
         self.asked.append((action, arguments))
         if self.refusal is not None:

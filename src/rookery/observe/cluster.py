@@ -30,8 +30,8 @@ class ClusterAdmin(Protocol):
     def status(self) -> dict[str, Any]:
         """The state of this node and of the others as it sees them, as JSON has it."""
 
-    async def act(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Do one of ``ACTIONS``, and tell what was done; raises ``ClusterRefusal``."""
+    async def act(self, action: str, arguments: dict[str, Any], address: str) -> dict[str, Any]:
+        """Do one of ``ACTIONS`` for who asks from this address, and tell what was done; raises ``ClusterRefusal``."""
 
 
 class _Answered(Exception):
@@ -54,11 +54,11 @@ def cluster_routes(admin: ClusterAdmin | None, secret: str | None) -> list[BaseR
         try:
             if admin is None:
                 raise _Answered(404, NO_CLUSTER)
-            _check_caller(request, secret)
+            address = _checked_caller(request, secret)
             action = request.path_params["action"]
             if action not in ACTIONS:
                 raise _Answered(404, f"unknown action; there are {', '.join(ACTIONS)}")
-            done = await admin.act(action, await _arguments(request))
+            done = await admin.act(action, await _arguments(request), address)
         except _Answered as answer:
             return _error(answer.status_code, str(answer))
         except ClusterRefusal as refusal:
@@ -71,9 +71,10 @@ def cluster_routes(admin: ClusterAdmin | None, secret: str | None) -> list[BaseR
     ]
 
 
-def _check_caller(request: Request, secret: str | None) -> None:
+def _checked_caller(request: Request, secret: str | None) -> str:
+    """The address of who asks and may."""
     # The secret alone would do, were it not that it would cross a network in clear.
-    if not _is_here(request):
+    if request.client is None or not _is_here(request, request.client.host):
         raise _Answered(403, "this is for commands on the node's own machine")
     if secret is None:
         raise _Answered(403, "cluster.secret is not set, so nobody can show that they know it")
@@ -81,13 +82,11 @@ def _check_caller(request: Request, secret: str | None) -> None:
     known = hmac.compare_digest(token.encode("latin-1"), secret.encode())
     if kind.lower() != "bearer" or not known:
         raise _Answered(401, "the cluster's secret is needed, as Authorization: Bearer <secret>")
+    return request.client.host
 
 
-def _is_here(request: Request) -> bool:
+def _is_here(request: Request, host: str) -> bool:
     """Whether the request comes from this machine: from a loopback address, or the one it came to."""
-    if request.client is None:
-        return False
-    host = request.client.host
     server = request.scope.get("server")
     return _is_loopback(host) or (server is not None and server[0] == host)
 

@@ -18,12 +18,14 @@ GOOD = {"Authorization": f"Bearer {SECRET}"}
 class Admin:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.addresses: list[str] = []
 
     def status(self) -> dict[str, Any]:
         return {"node_id": "a", "members": []}
 
-    async def act(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def act(self, action: str, arguments: dict[str, Any], address: str) -> dict[str, Any]:
         self.asked.append((action, arguments))
+        self.addresses.append(address)
         if arguments.get("node_id") == "a":
             raise ClusterRefusal("a lives")
         return {"done": action}
@@ -101,13 +103,16 @@ def test_without_a_secret_nobody_may():
     [("127.0.0.9", 200), ("::1", 200), ("::ffff:127.0.0.1", 200), ("192.0.2.1", 403), ("x", 403)],
 )
 def test_one_acts_from_the_nodes_own_machine(host: str, status_code: int):
+    admin = Admin()
+
     async def run() -> httpx.Response:
-        app = observe_app(CollectorRegistry(), Health(), Admin(), SECRET)
+        app = observe_app(CollectorRegistry(), Health(), admin, SECRET)
         transport = httpx.ASGITransport(app, client=(host, 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
             return await client.post("/cluster/leave", headers=GOOD)
 
     assert asyncio.run(run()).status_code == status_code
+    assert admin.addresses == ([host] if status_code == 200 else [])
 
 
 def test_what_the_cluster_refuses_is_told():

@@ -57,12 +57,16 @@ class ClusterDesk:
             "routes": broker.router.filter_count,
         }
 
-    async def act(self, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Do something on the operator's request, who may be named by the argument ``by``."""
+    async def act(self, action: str, arguments: dict[str, Any], address: str) -> dict[str, Any]:
+        """Do something on the operator's request, who may be named by the argument ``by``.
+
+        A name is what they say of themselves; the address is where they asked from.
+        """
         named = action == "force-leave"
         target = _name_in(arguments, "node_id", "") if named else self._runtime.node_id
         by = _name_in(arguments, "by", NO_NAME)
-        self.note(f"cluster {action}", target, "asked at the metrics port, with the secret", by)
+        detail = f"asked at the metrics port from {address}, with the secret"
+        self.note(f"cluster {action}", target, detail, by)
         if action == "evacuate":
             return await self._evacuate()
         if action == "leave":
@@ -88,7 +92,8 @@ class ClusterDesk:
         clients = runtime.hub.clients_here()
         counts = runtime.clients_elsewhere()
         takes_clients = not runtime.broker.emptied_for
-        even = (clients + sum(counts)) // (len(counts) + 1) if takes_clients else 0
+        # Rounded up: nodes that differ by one are even, and nobody is sent away from them for nothing.
+        even = -(-(clients + sum(counts)) // (len(counts) + 1)) if takes_clients else 0
         sent = await self._send_away(max(0, clients - even))
         return {"node_id": runtime.node_id, "clients_sent_away": sent, "even_part": even}
 

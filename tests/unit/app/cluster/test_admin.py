@@ -71,7 +71,7 @@ def runtime(engine: Engine) -> FakeRuntime:
 
 
 def act(runtime: Any, action: str, **arguments: Any) -> dict[str, Any]:
-    return asyncio.run(ClusterDesk(runtime).act(action, arguments))
+    return asyncio.run(ClusterDesk(runtime).act(action, arguments, "127.0.0.1"))
 
 
 def test_the_state_of_this_node_and_of_the_others(runtime, engine):
@@ -112,7 +112,9 @@ def test_a_node_that_leaves_is_emptied_first(runtime, engine):
     assert runtime.left
 
 
-@pytest.mark.parametrize(("elsewhere", "sent"), [([0], 5), ([4, 5], 4), ([10], 0), ([20, 20], 0)])
+@pytest.mark.parametrize(
+    ("elsewhere", "sent"), [([0], 5), ([4, 5], 3), ([10], 0), ([20, 20], 0), ([9], 0), ([9, 10], 0)]
+)
 def test_what_is_above_the_even_part_is_sent_away(runtime, engine, elsewhere, sent):
     for number in range(10):
         engine.connect(f"c{number}")
@@ -130,15 +132,26 @@ def test_an_emptied_node_has_no_part_of_the_clients(runtime, engine):
 def test_acts_are_noted_whether_they_are_done_or_not(runtime):
     desk = ClusterDesk(runtime)
     noted: list[tuple[str, str, str]] = []
-    desk.note = lambda action, target, detail, by: noted.append((by, action, target))
-    asyncio.run(desk.act("evacuate", {"by": "anna", "node_id": "b"}))
-    asyncio.run(desk.act("rebalance", {}))
+    details: list[str] = []
+
+    def note(action: str, target: str, detail: str, by: str) -> None:
+        noted.append((by, action, target))
+        details.append(detail)
+
+    desk.note = note
+    asyncio.run(desk.act("evacuate", {"by": "anna", "node_id": "b"}, "::1"))
+    asyncio.run(desk.act("rebalance", {}, "127.0.0.1"))
     with pytest.raises(ClusterRefusal):
-        asyncio.run(desk.act("force-leave", {"by": "anna", "node_id": "b"}))
+        asyncio.run(desk.act("force-leave", {"by": "anna", "node_id": "b"}, "::1"))
     assert noted == [
         ("anna", "cluster evacuate", "a"),
         ("unnamed", "cluster rebalance", "a"),
         ("anna", "cluster force-leave", "b"),
+    ]
+    assert [detail.partition(",")[0].rpartition(" ")[2] for detail in details] == [
+        "::1",
+        "127.0.0.1",
+        "::1",
     ]
 
 
@@ -148,9 +161,9 @@ def test_no_line_of_the_audit_is_made_of_what_is_no_name(runtime, engine, name):
     desk = ClusterDesk(runtime)
     desk.note = lambda *noted: pytest.fail(f"{noted} was noted")
     with pytest.raises(ClusterRefusal, match="by must be a name"):
-        asyncio.run(desk.act("evacuate", {"by": name}))
+        asyncio.run(desk.act("evacuate", {"by": name}, "::1"))
     with pytest.raises(ClusterRefusal, match="node_id must be a name"):
-        asyncio.run(desk.act("force-leave", {"node_id": name}))
+        asyncio.run(desk.act("force-leave", {"node_id": name}, "::1"))
     assert not client.closed
 
 
