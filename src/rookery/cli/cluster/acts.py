@@ -11,7 +11,7 @@ import typer
 from rookery.cli.access import operator
 from rookery.cli.cluster.asking import Answer, Unreachable, get, post
 from rookery.cli.cluster.folder import DEFAULT_DIRECTORY
-from rookery.cli.cluster.reports import UNKNOWN
+from rookery.cli.cluster.reports import UNKNOWN, reports_of
 from rookery.cli.cluster.show import AsJson
 from rookery.cli.cluster.targets import (
     ConfigFile,
@@ -34,6 +34,7 @@ Timeout = Annotated[
 ]
 SECONDS = 60.0
 SHOWN_APART = ("node_id", "metrics", "problem")
+ELSEWHERE = "run this command on its machine, or name it with --nodes"
 EXIT_CODES = "Exit codes: 0, it was done; 1, it was not; 2, wrong command line."
 
 
@@ -91,9 +92,9 @@ def rebalance(
     """Have nodes with more clients than others send some of them there.
 
     Asked is every node of --nodes, else of 'cluster up' in the directory, else
-    the one that the configuration is of.
+    the one that the configuration is of; members elsewhere are named.
 
-    Exit codes: 0, all did it; 1, some did not; 2, wrong command line.
+    Exit codes: 0, all that were asked did it; 1, some did not; 2, wrong command line.
     """
     act = _Act("rebalance", directory, nodes, config, overrides, timeout, as_json=as_json)
     act.ask_all()
@@ -170,6 +171,9 @@ class _Act:
         """Have every node act, all at once, and print in one line for each what it says."""
         with ThreadPoolExecutor(len(self._targets)) as pool:
             outcomes = list(pool.map(self._outcome, self._targets))
+        faults = [each["problem"] for each in outcomes if each["problem"]]
+        unasked = self._unasked()
+        outcomes += unasked
         if self._as_json:
             typer.echo(json.dumps({"nodes": outcomes}))
         else:
@@ -183,7 +187,8 @@ class _Act:
                 for each in outcomes
             ]
             typer.echo(columns(("node", "done", *map(_words, told)), rows))
-        faults = [each["problem"] for each in outcomes if each["problem"]]
+        for each in unasked:
+            typer.echo(f"rookery: {each['problem']}", err=True)
         if faults:
             raise _failed("\n".join(faults))
 
@@ -194,6 +199,17 @@ class _Act:
             return {**asked, **self._answer(target, {}).data}
         except _NotDone as fault:
             return {**asked, "problem": str(fault)}
+
+    def _unasked(self) -> list[dict[str, Any]]:
+        """The members of the cluster that could not be asked from here, as outcomes."""
+        reports = reports_of(self._targets)
+        if any(each.cluster is None and each.target.node_id is None for each in reports):
+            return []  # A member that seems to be elsewhere may be the one that does not say its name.
+        members = {str(each["node_id"]) for report in reports for each in report.members()}
+        return [
+            {"node_id": name, "metrics": None, "problem": f"{name} was not asked: {ELSEWHERE}"}
+            for name in sorted(members - {report.node_id for report in reports})
+        ]
 
     def _answer(self, target: Target, arguments: dict[str, Any]) -> Answer:
         path = f"/cluster/{self._action}"

@@ -81,6 +81,26 @@ def test_all_nodes_that_did_it_are_a_success():
         assert cluster("rebalance", "--nodes", f"{here},{there}").exit_code == 0
 
 
+def test_members_that_cannot_be_asked_from_here_are_named():
+    with metrics_port(Admin("a", {"a": "up", "b": "up", "c": "down"})) as here:
+        with metrics_port(Admin("b", {"a": "up"})) as there:
+            nodes = f"{here},{there}"
+            done = cluster("rebalance", "--nodes", nodes)
+            as_json = cluster("rebalance", "--nodes", nodes, "--json")
+        unnamed = cluster("rebalance", "--nodes", nodes)
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        ["node", "done"],
+        [here, "yes"],
+        [there, "yes"],
+        ["c", "no"],
+    ]
+    assert "c was not asked: run this command on its machine" in done.stderr
+    assert json.loads(as_json.stdout)["nodes"][2]["node_id"] == "c"
+    assert (done.exit_code, as_json.exit_code) == (0, 0)
+    assert "was not asked" not in unnamed.output
+    assert unnamed.exit_code == 1
+
+
 def test_the_acts_on_one_node_say_what_they_are_for():
     for action, purpose in (("leave", "leave the cluster"), ("evacuate", "stays a member")):
         text = " ".join(cluster(action, "--help").stdout.replace("│", "").split())
