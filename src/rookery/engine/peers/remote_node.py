@@ -383,6 +383,8 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
             else:
                 self._tell_kept(position, entry)
         self._look_for_untold()
+        if self.adopted_here:
+            self.hub.departed.note_behind()  # In the turn that comes nothing may be kept for who has read all.
         self.hub.broker.request_turn()
 
     def _look_for_untold(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from rookery.engine.peers.adoption import Summary
 from rookery.engine.peers.bequests import Bequests
-from rookery.mqtt.packets import PubAck, PubComp, PubRec
+from rookery.mqtt.packets import PubAck, PubComp, PubRec, PubRel
 from rookery.records import Group
 from tests.support.adopting import adopt, survivor_of
 from tests.support.engine import FakeStore, publish
@@ -323,6 +323,21 @@ class TestWhatComesToLightLate:
         assert payloads(cluster, "b", "reader") == [b"1"]
         departed.sealed("a")
         assert len(bequests.take_late(self.late(before, after))) == 1
+
+
+def test_who_has_just_read_all_that_was_kept_gets_the_next_message_at_once():
+    cluster = four(("a", "reader"))
+    store = cluster.stores["b"]
+    writer = cluster.connect("b", "writer")
+    cluster.cut("a", "b")
+    cluster.send(writer, publish("t", b"1", 2, packet_id=1), PubRel(1))
+    store.reads_at_once = False
+    adopted(cluster, kill(cluster))
+    assert store.reading == 1
+    store.complete_read()  # Between two turns, as a store does.
+    assert cluster.send(writer, publish("t", b"2", 2, packet_id=2)) == ["PUBREC #2"]
+    store.reads_at_once = True
+    assert payloads(cluster, "b", "reader") == [b"1", b"2"]
 
 
 class TestRetained:
