@@ -92,7 +92,7 @@ class JetStream:
     @property
     def at_home(self) -> bool:
         """Whether that is the node's own server."""
-        return self.connected and self._where() == address(self._settings.servers[0])
+        return self.connected and self.where == address(self._settings.servers[0])
 
     @property
     def server_name(self) -> str:
@@ -106,8 +106,9 @@ class JetStream:
 
     @property
     def where(self) -> str:
-        """Its ``host:port``."""
-        return self._where()
+        """Its ``host:port``; empty where there is none."""
+        where = self._client.connected_url
+        return "" if where is None else f"{where.hostname}:{where.port}"
 
     def problems(self) -> list[str]:
         """What is wrong with the connection now, for the operator; empty when nothing is."""
@@ -232,10 +233,6 @@ class JetStream:
             raise Refusal(int(status), f"{stream} refused to read {dict(asked)}")
         return reading.found
 
-    def _where(self) -> str:
-        where = self._client.connected_url
-        return "" if where is None else f"{where.hostname}:{where.port}"
-
     def _next_server(
         self, servers: Sequence[Server], _info: Mapping[str, Any]
     ) -> tuple[Server, float]:
@@ -266,7 +263,7 @@ class JetStream:
 
     async def _reconnected(self) -> None:
         self._told = None
-        self._last = self._where()
+        self._last = self.where
         log.info("nats_connected", server=self._last)
 
 

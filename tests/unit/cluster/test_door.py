@@ -20,6 +20,9 @@ class House:
         self.door = door
         self.port = port
         self.tickets = tickets
+        self.reads = asyncio.Event()
+        """Whether those behind the door read on."""
+        self.reads.set()
         self.seen: list[str] = []
         """What those behind the door took somebody for."""
 
@@ -39,6 +42,7 @@ async def house() -> AsyncIterator[House]:
             made.seen.append(made.door.address_of(f"ipv4:127.0.0.1:{port}"))
             writer.write(data * 2)
             await writer.drain()
+            await made.reads.wait()
         writer.close()
 
     behind = await asyncio.start_server(echo, "127.0.0.1", 0)
@@ -76,6 +80,26 @@ def test_what_is_no_magic_goes_to_grpc_and_back_however_much_it_is():
             writer.write(big)
             assert len(await reader.readexactly(2 * len(big))) == 2 * len(big)
             writer.close()
+
+    run(work())
+
+
+def test_what_is_not_read_behind_the_door_stays_with_its_sender():
+    async def work() -> None:
+        async with house() as made:
+            made.reads.clear()
+            reader, writer = await made.call(b"PRI ")
+            await reader.readexactly(8)
+            writer.write(bytes(64 << 20))
+            unsent = -1
+            while unsent != writer.transport.get_write_buffer_size():
+                unsent = writer.transport.get_write_buffer_size()
+                await asyncio.sleep(0.1)
+            held = [each.transport.get_write_buffer_size() for each in made.door._open]
+            assert max(held) < 1 << 20
+            assert unsent > 32 << 20
+            writer.transport.abort()
+            made.reads.set()
 
     run(work())
 

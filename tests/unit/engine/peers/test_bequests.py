@@ -277,14 +277,18 @@ class TestWhatComesToLightLate:
         (entry,) = self.bequests(cluster, before).take_late(self.late(before, after))
         assert entry.message.payload == b"1"
 
-    def test_says_what_had_arrived(self):
-        cluster = four(("a", "reader"))
-        before = survivor_of(cluster.stores["a"])
+    def told_and_not_acknowledged(self, cluster: Cluster) -> FakeStore:
+        """What node a leaves, which took a message that c keeps for it, and could not tell it so."""
         writer = cluster.connect("c", "writer")
         writer.engine.turn((writer, writer.encode(publish("t", b"1", 2, packet_id=1))))
         cluster.settle(lambda link: (link.source, link.target) != ("a", "c"))
         cluster.cut("a", "c")
-        after = kill(cluster)
+        return kill(cluster)
+
+    def test_says_what_had_arrived(self):
+        cluster = four(("a", "reader"))
+        before = survivor_of(cluster.stores["a"])
+        after = self.told_and_not_acknowledged(cluster)
         late = self.late(before, after)
         cluster.cut("b", "c")  # Else it would be told again, and known by that.
         adopted(cluster, before)
@@ -303,11 +307,7 @@ class TestWhatComesToLightLate:
     ):
         cluster = four(("a", "reader"))
         before = survivor_of(cluster.stores["a"])
-        writer = cluster.connect("c", "writer")
-        writer.engine.turn((writer, writer.encode(publish("t", b"1", 2, packet_id=1))))
-        cluster.settle(lambda link: (link.source, link.target) != ("a", "c"))
-        cluster.cut("a", "c")
-        after = kill(cluster)
+        after = self.told_and_not_acknowledged(cluster)
         if not handed:
             cluster.cut("b", "c")
         adopted(cluster, before)
