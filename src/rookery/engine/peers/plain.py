@@ -89,11 +89,9 @@ class LastItem:
 
     def __init__(self) -> None:
         self._message: Message | None = None
-        self._data: bytes = b""
-        self._data_kind: int = 0
-        self._head: bytes = b""
-        """What the items of a run begin with; what follows says of which."""
         self._kind: int = 0
+        self._data: bytes = b""
+        self._head: bytes = b""
         self._publisher: str = ""
         self._publisher_wire: bytes = b"\0\0"
         self._topic_wire: bytes = b""
@@ -104,17 +102,12 @@ class LastItem:
 
     def of(self, kind: int, message: Message) -> bytes:
         """The item of a plain message."""
-        if self._message is not message or self._data_kind != kind:
-            self._data = self.head(kind, message) + message.payload
-            self._data_kind = kind
+        if self._message is not message or self._kind != kind:
+            if not self._is_of_its_run(kind, message):
+                self._begin_run(kind, message)
+            self._data = self._head + message.payload
             self._message = message
         return self._data
-
-    def head(self, kind: int, message: Message) -> bytes:
-        """What the payload of a plain message completes to its item."""
-        if not self._is_of_its_run(kind, message):
-            self._begin_run(kind, message)
-        return self._head
 
     def _is_of_its_run(self, kind: int, message: Message) -> bool:
         return (

@@ -84,7 +84,7 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.routes: dict[str, int] = {}
         """By filter, with its share prefix: the value it was told."""
         self.outbox: list[bytes] = []
-        """The items of this turn, or parts of them."""
+        """The items of this turn."""
         self.outbox_bytes: int = 0
         self.sent: int = 0
         """How many items were told on this link."""
@@ -202,17 +202,13 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         if qos == 0 and self.unsent_bytes + self.outbox_bytes > OUTPUT_BYTES_MAX:
             stats.drop(DROP_PEER_SLOW)
             return 0
-        stats.messages_forwarded += 1
-        plain = is_plain(message, share)
-        if plain and not qos:
-            self._put_parts(hub.last_item.head(LIGHT, message), message.payload)
-            return 0
         kind = PUBLISH if qos else LIGHT
-        if plain:
+        if is_plain(message, share):
             data = hub.last_item.of(kind, message)
         else:
             data = item(kind, hub.entry_of(message, share))
         number = self.put(data)
+        stats.messages_forwarded += 1
         if qos:
             if not self._told:
                 self._heard_at = hub.broker.now
@@ -228,13 +224,6 @@ class RemoteNode(Subscriber, Waiter, ProgressSource):
         self.outbox_bytes += len(data)
         self.sent += 1
         return self.sent
-
-    def _put_parts(self, head: bytes, rest: bytes) -> None:
-        """Tell the node an item that nobody needs in one piece."""
-        self.outbox.append(head)
-        self.outbox.append(rest)
-        self.outbox_bytes += len(head) + len(rest)
-        self.sent += 1
 
     def wait_for(self, number: int) -> None:
         """What ends in this turn waits until the node has acknowledged an item."""

@@ -72,8 +72,6 @@ def test_a_message_for_several_nodes_is_written_once(publisher):
     assert last.of(PUBLISH, first) is data
     assert last.of(PUBLISH, message("t", b"y", 0, "two")) != data
     assert last.of(PUBLISH, first) == data
-    last.head(LIGHT, first)
-    assert last.of(LIGHT, first) == plain_item(LIGHT, first, topic_to_wire(publisher))
     last.forget()
     assert last.of(PUBLISH, first) == data
 
